@@ -1,0 +1,301 @@
+//! The decision: what a packet gets, row by row.
+
+use crate::{
+    action::{Action, Reason, Way},
+    answer,
+    flow::{Flow4, Flow6},
+    frame::Frame,
+    hash::slot_of,
+    headers::{
+        ETHERTYPE_ARP, ETHERTYPE_IPV4, ETHERTYPE_IPV6, EXTENSION_HEADERS, Ethernet, ICMP, ICMPV6, Ipv4, Ipv6,
+        TCP, Tcp, UDP, Udp,
+    },
+    tables::{Member, Port, Service, ServiceKey4, ServiceKey6, Tables, vip_bit4, vip_bit6},
+};
+
+/// Where the network header starts.
+pub(crate) const NETWORK: usize = size_of::<Ethernet>();
+
+/// Decides what `frame` gets and, where it is forwarded or answered, rewrites it.
+///
+/// A frame to a VIP is changed in nothing but its MACs and its TTL; a passed frame in nothing at all.
+#[inline(always)]
+pub fn direct<F: Frame, T: Tables>(frame: &mut F, tables: &T) -> Action {
+    let Some(ethernet) = frame.read::<Ethernet>(0) else {
+        return Action::Pass(Reason::NotForUs);
+    };
+    let Some(port) = tables.port(frame.ingress()) else {
+        return Action::Pass(Reason::NotForUs);
+    };
+    let ours = ethernet.destination == port.mac;
+    // Questions are asked of everybody: bit 0 of the first byte marks broadcast and multicast.
+    let asked = ours || ethernet.destination[0] & 1 != 0;
+    match ethernet.ethertype {
+        ETHERTYPE_IPV4 if ours => direct4(frame, tables),
+        ETHERTYPE_IPV6 if asked => direct6(frame, tables, &port, ours),
+        ETHERTYPE_ARP if asked => answer::arp(frame, tables, &port),
+        _ if ours => Action::Pass(Reason::NotIp),
+        _ => Action::Pass(Reason::NotForUs),
+    }
+}
+
+/// What a transport header says.
+struct Transport {
+    source_port: [u8; 2],
+    destination_port: [u8; 2],
+    opens: bool,
+}
+
+/// What is done with a packet to a VIP that is not forwarded.
+enum Refusal {
+    Pass(Reason),
+    Drop(Reason),
+}
+
+#[inline(always)]
+fn direct4<F: Frame, T: Tables>(frame: &mut F, tables: &T) -> Action {
+    let Some(ip) = frame.read::<Ipv4>(NETWORK) else {
+        return Action::Pass(Reason::Malformed);
+    };
+    if ip.version() != 4 {
+        return Action::Pass(Reason::Malformed);
+    }
+    if !tables.may_be_vip(vip_bit4(ip.destination)) {
+        return Action::Pass(Reason::NoVip);
+    }
+    let transport = match transport4(frame, &ip) {
+        Ok(transport) => transport,
+        Err(refusal) => {
+            return refuse(
+                tables.service4(&ServiceKey4::vip(ip.destination)),
+                ip.ttl,
+                &refusal,
+            );
+        }
+    };
+    let key = ServiceKey4 {
+        vip: ip.destination,
+        port: transport.destination_port,
+        protocol: ip.protocol,
+        zero: 0,
+    };
+    let Some(service) = tables.service4(&key) else {
+        let vip = tables.service4(&ServiceKey4::vip(ip.destination));
+        return refuse(vip, ip.ttl, &Refusal::Drop(Reason::UnknownPort));
+    };
+    if !service.keeps_ttl() && ip.ttl <= 1 {
+        return Action::Drop(Reason::TtlExpired);
+    }
+    let Some(flow_key) = tables.flow_key() else {
+        return Action::Drop(Reason::BrokenTable);
+    };
+    let hash = flow_key.hash4(&Flow4 {
+        source: ip.source,
+        destination: ip.destination,
+        source_port: transport.source_port,
+        destination_port: transport.destination_port,
+        protocol: ip.protocol,
+    });
+    let ttl = (!service.keeps_ttl()).then(|| decrease_ttl4(&ip));
+    forward(
+        frame,
+        tables,
+        &service,
+        hash,
+        transport.opens,
+        |frame| match ttl {
+            Some((ttl, checksum)) => {
+                frame.write(NETWORK + 8, [ttl])?;
+                frame.write(NETWORK + 10, checksum)
+            }
+            None => Some(()),
+        },
+    )
+}
+
+#[inline(always)]
+fn direct6<F: Frame, T: Tables>(frame: &mut F, tables: &T, port: &Port, ours: bool) -> Action {
+    let Some(ip) = frame.read::<Ipv6>(NETWORK) else {
+        return Action::Pass(if ours { Reason::Malformed } else { Reason::NotForUs });
+    };
+    if ip.version() == 6 && ip.next_header == ICMPV6 && answer::is_solicitation(frame) {
+        return answer::solicitation(frame, tables, port, &ip);
+    }
+    if !ours {
+        return Action::Pass(Reason::NotForUs);
+    }
+    if ip.version() != 6 {
+        return Action::Pass(Reason::Malformed);
+    }
+    if !tables.may_be_vip(vip_bit6(ip.destination)) {
+        return Action::Pass(Reason::NoVip);
+    }
+    let transport = match transport6(frame, &ip) {
+        Ok(transport) => transport,
+        Err(refusal) => {
+            return refuse(
+                tables.service6(&ServiceKey6::vip(ip.destination)),
+                ip.hop_limit,
+                &refusal,
+            );
+        }
+    };
+    let key = ServiceKey6 {
+        vip: ip.destination,
+        port: transport.destination_port,
+        protocol: ip.next_header,
+        zero: 0,
+    };
+    let Some(service) = tables.service6(&key) else {
+        let vip = tables.service6(&ServiceKey6::vip(ip.destination));
+        return refuse(vip, ip.hop_limit, &Refusal::Drop(Reason::UnknownPort));
+    };
+    if !service.keeps_ttl() && ip.hop_limit <= 1 {
+        return Action::Drop(Reason::TtlExpired);
+    }
+    let Some(flow_key) = tables.flow_key() else {
+        return Action::Drop(Reason::BrokenTable);
+    };
+    let hash = flow_key.hash6(&Flow6 {
+        source: ip.source,
+        destination: ip.destination,
+        source_port: transport.source_port,
+        destination_port: transport.destination_port,
+        protocol: ip.next_header,
+    });
+    forward(frame, tables, &service, hash, transport.opens, |frame| {
+        if service.keeps_ttl() {
+            Some(())
+        } else {
+            frame.write(NETWORK + 7, [ip.hop_limit - 1])
+        }
+    })
+}
+
+#[inline(always)]
+fn transport4<F: Frame>(frame: &F, ip: &Ipv4) -> Result<Transport, Refusal> {
+    let header = ip.header_len();
+    let packet = ip.packet_len();
+    if header < size_of::<Ipv4>() || packet < header || NETWORK + packet > frame.len() {
+        return Err(Refusal::Drop(Reason::Malformed));
+    }
+    if ip.is_fragment() {
+        return Err(Refusal::Pass(Reason::Fragment));
+    }
+    transport(frame, ip.protocol, NETWORK + header, packet - header)
+}
+
+#[inline(always)]
+fn transport6<F: Frame>(frame: &F, ip: &Ipv6) -> Result<Transport, Refusal> {
+    let header = size_of::<Ipv6>();
+    if NETWORK + header + ip.payload_len() > frame.len() {
+        return Err(Refusal::Drop(Reason::Malformed));
+    }
+    transport(frame, ip.next_header, NETWORK + header, ip.payload_len())
+}
+
+/// Reads the transport header at `at`, of which the IP header promises `len` bytes.
+#[inline(always)]
+fn transport<F: Frame>(frame: &F, protocol: u8, at: usize, len: usize) -> Result<Transport, Refusal> {
+    match protocol {
+        TCP => {
+            let tcp = frame.read::<Tcp>(at).ok_or(Refusal::Drop(Reason::Malformed))?;
+            if tcp.header_len() < size_of::<Tcp>() || tcp.header_len() > len {
+                return Err(Refusal::Drop(Reason::Malformed));
+            }
+            Ok(Transport {
+                source_port: tcp.source,
+                destination_port: tcp.destination,
+                opens: tcp.opens(),
+            })
+        }
+        UDP => {
+            let udp = frame.read::<Udp>(at).ok_or(Refusal::Drop(Reason::Malformed))?;
+            let claimed = usize::from(u16::from_be_bytes(udp.length));
+            if claimed < size_of::<Udp>() || claimed > len {
+                return Err(Refusal::Drop(Reason::Malformed));
+            }
+            Ok(Transport {
+                source_port: udp.source,
+                destination_port: udp.destination,
+                opens: false,
+            })
+        }
+        ICMP | ICMPV6 => Err(Refusal::Pass(Reason::Icmp)),
+        _ if EXTENSION_HEADERS.contains(&protocol) => Err(Refusal::Pass(Reason::ExtensionHeader)),
+        _ => Err(Refusal::Drop(Reason::UnknownPort)),
+    }
+}
+
+/// What a packet gets that is to no service: nothing is dropped before its address is known to be a VIP.
+#[inline(always)]
+fn refuse(vip: Option<Service>, ttl: u8, refusal: &Refusal) -> Action {
+    let Some(vip) = vip else {
+        return Action::Pass(Reason::NoVip);
+    };
+    match *refusal {
+        Refusal::Drop(Reason::Malformed) => Action::Drop(Reason::Malformed),
+        _ if ttl <= 1 => Action::Drop(Reason::TtlExpired),
+        Refusal::Drop(Reason::UnknownPort) if vip.is_local() => Action::Pass(Reason::LocalVip),
+        Refusal::Drop(reason) => Action::Drop(reason),
+        Refusal::Pass(reason) => Action::Pass(reason),
+    }
+}
+
+/// Hands the frame to the member that owns `hash`; `decrease_ttl` is called once that is certain.
+#[inline(always)]
+fn forward<F: Frame, T: Tables>(
+    frame: &mut F,
+    tables: &T,
+    service: &Service,
+    hash: u32,
+    opens: bool,
+    decrease_ttl: impl FnOnce(&mut F) -> Option<()>,
+) -> Action {
+    let index = service.ring_first.wrapping_add(slot_of(hash, service.ring_size));
+    let owner = match tables.slot(index) {
+        Some(slot) if service.ring_size != 0 => slot.current,
+        _ => return Action::Drop(Reason::BrokenTable),
+    };
+    if owner == crate::MemberId::NOBODY {
+        return Action::Drop(Reason::NoBackend);
+    }
+    let Some(member) = tables.member(owner) else {
+        return Action::Drop(Reason::BrokenTable);
+    };
+    match member.state {
+        Member::UP => {}
+        Member::DOWN => return Action::Drop(Reason::NoBackend),
+        _ => return Action::Drop(Reason::BrokenTable),
+    }
+    let egress = match tables.egress(member.egress) {
+        Some(egress) if egress.ifindex != 0 => egress,
+        _ => return Action::Drop(Reason::BrokenTable),
+    };
+    let way = if egress.ifindex == frame.ingress() {
+        Way::Transmit
+    } else {
+        Way::Redirect(egress.ifindex)
+    };
+    if frame.write(0, [member.mac, egress.mac]).is_none() || decrease_ttl(frame).is_none() {
+        return Action::Drop(Reason::Malformed);
+    }
+    Action::Forward {
+        member: owner,
+        way,
+        opens,
+    }
+}
+
+/// The TTL one less, and the header checksum that goes with it (RFC 1624, equation 3).
+#[inline(always)]
+fn decrease_ttl4(ip: &Ipv4) -> (u8, [u8; 2]) {
+    // TTL is the upper byte of its 16-bit word: subtracting 0x0100 there adds 0x0100 to the complement.
+    let sum = u32::from(u16::from_be_bytes(ip.checksum)) + 0x0100;
+    #[expect(
+        clippy::cast_possible_truncation,
+        reason = "the carry out of 16 bits has been added"
+    )]
+    let checksum = (sum + u32::from(sum >= 0xffff)) as u16;
+    (ip.ttl - 1, checksum.to_be_bytes())
+}

@@ -1,0 +1,29 @@
+//! How the decision sees one packet: bytes behind a bounds check.
+
+use bytemuck::Pod;
+
+/// One received Ethernet frame, from its destination MAC on.
+///
+/// Every access is checked against the frame's end. Types are [`Pod`] with an alignment of 1, so that any
+/// offset will do.
+pub trait Frame {
+    /// Length in bytes, with Ethernet padding, without a frame check sequence.
+    fn len(&self) -> usize;
+
+    /// True for a frame without a byte.
+    fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// The kernel's index of the interface it came in by.
+    fn ingress(&self) -> u32;
+
+    /// The header at `at` bytes from the start; `None` if it reaches past the end.
+    fn read<H: Pod>(&self, at: usize) -> Option<H>;
+
+    /// Puts `header` at `at` bytes from the start; `None`, and nothing written, if it reaches past the end.
+    fn write<H: Pod>(&mut self, at: usize, header: H) -> Option<()>;
+
+    /// Cuts the frame off, or lets it grow, at its end; `None` if there is no room. New bytes are zero.
+    fn resize(&mut self, len: usize) -> Option<()>;
+}

@@ -1,0 +1,36 @@
+//! The pure core of the packet director: what each packet gets, and the layouts of the tables it is
+//! decided by.
+//!
+//! [`direct()`] is compiled twice, for BPF and for the host; it knows no kernel, no clock and no allocator. A
+//! shell gives it a [`Frame`] (one packet's bytes) and [`Tables`] (what the controller published), and
+//! carries out the [`Action`] it returns.
+//!
+//! ```
+//! use vip_common::{Action, Reason, direct, host::{HostFrame, HostTables}};
+//!
+//! let mut frame = HostFrame::new(&[0; 60], 1);
+//! assert_eq!(direct(&mut frame, &HostTables::default()), Action::Pass(Reason::NotForUs));
+//! ```
+#![no_std]
+#![forbid(unsafe_code)]
+
+#[cfg(any(test, feature = "host"))]
+extern crate std;
+
+mod action;
+mod answer;
+mod direct;
+mod flow;
+mod frame;
+mod hash;
+pub mod headers;
+#[cfg(any(test, feature = "host"))]
+pub mod host;
+pub mod tables;
+
+pub use action::{Action, Reason, Way};
+pub use direct::direct;
+pub use flow::{Flow4, Flow6};
+pub use frame::Frame;
+pub use hash::{FlowKey, slot_of};
+pub use tables::{MemberId, Tables};

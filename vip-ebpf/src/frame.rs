@@ -1,0 +1,75 @@
+//! The only pointer arithmetic: a received frame, as the kernel hands it to an XDP program.
+
+#![expect(
+    unsafe_code,
+    reason = "packet memory is reached through the kernel's pointers"
+)]
+
+use aya_ebpf::{EbpfContext as _, helpers::bpf_xdp_adjust_tail, programs::XdpContext};
+use bytemuck::Pod;
+use vip_common::Frame;
+
+/// The frame of one XDP run.
+pub struct XdpFrame<'a> {
+    context: &'a XdpContext,
+    start: usize,
+    end: usize,
+}
+
+impl<'a> XdpFrame<'a> {
+    /// The frame that `context` was called for.
+    #[inline(always)]
+    pub fn new(context: &'a XdpContext) -> Self {
+        Self {
+            context,
+            start: context.data(),
+            end: context.data_end(),
+        }
+    }
+}
+
+impl Frame for XdpFrame<'_> {
+    #[inline(always)]
+    fn len(&self) -> usize {
+        self.end - self.start
+    }
+
+    #[inline(always)]
+    fn ingress(&self) -> u32 {
+        // SAFETY: the kernel passes a valid `xdp_md`, and `context` holds it unchanged.
+        unsafe { (*self.context.ctx).ingress_ifindex }
+    }
+
+    #[inline(always)]
+    fn read<H: Pod>(&self, at: usize) -> Option<H> {
+        let header = self.start + at;
+        if header + size_of::<H>() > self.end {
+            return None;
+        }
+        // SAFETY: the bytes up to `end` are the frame's, as just checked; any bytes are a valid `H`, and an
+        // unaligned read asks for no alignment.
+        Some(unsafe { (header as *const H).read_unaligned() })
+    }
+
+    #[inline(always)]
+    fn write<H: Pod>(&mut self, at: usize, header: H) -> Option<()> {
+        let place = self.start + at;
+        if place + size_of::<H>() > self.end {
+            return None;
+        }
+        // SAFETY: the bytes up to `end` are the frame's, as just checked, and this program's alone while it runs;
+        // an unaligned write asks for no alignment.
+        unsafe { (place as *mut H).write_unaligned(header) };
+        Some(())
+    }
+
+    #[inline(always)]
+    fn resize(&mut self, len: usize) -> Option<()> {
+        let more = len as i64 - self.len() as i64;
+        // SAFETY: the helper takes the context that the kernel passed; the pointers it invalidates are read anew.
+        let result = unsafe { bpf_xdp_adjust_tail(self.context.as_ptr().cast(), more as i32) };
+        self.start = self.context.data();
+        self.end = self.context.data_end();
+        (result == 0).then_some(())
+    }
+}
