@@ -4,34 +4,71 @@ use crate::tables::MemberId;
 
 /// What the shell does with a packet once [`direct()`](crate::direct()) has looked at it.
 ///
-/// The frame itself has been rewritten already where the action is [`Answer`](Action::Answer) or
-/// [`Forward`](Action::Forward); it is untouched where the action is [`Pass`](Action::Pass).
+/// A plain record, not an enum with payloads: every field of it always has a value, so the compiler never
+/// spills an undefined register, which the kernel's verifier refuses.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Action {
-    /// Leave the packet to the kernel, as it came.
-    Pass(Reason),
-    /// Throw the packet away.
-    Drop(Reason),
-    /// The frame is now an answer by the director itself: out of the port it came in by.
-    Answer(Reason),
-    /// The frame is now addressed to the member that owns its flow.
-    Forward {
-        /// The owner of the flow.
-        member: MemberId,
-        /// How the frame leaves this box.
-        way: Way,
-        /// The packet opens a flow: a TCP SYN without ACK.
-        opens: bool,
-    },
+pub struct Action {
+    /// What happens to the frame.
+    pub verb: Verb,
+    /// Why; its counter is raised, unless the packet is forwarded: then the member's are.
+    pub reason: Reason,
+    /// The owner of the flow, where it is forwarded; else [`MemberId::NOBODY`].
+    pub member: MemberId,
+    /// Interface index of the way out, where it is redirected; else 0.
+    pub egress: u32,
+    /// The packet is forwarded and opens a flow: a TCP SYN without ACK.
+    pub opens: bool,
 }
 
-/// How a forwarded frame leaves the director.
+/// What happens to a frame. It has been rewritten already where it is to leave; it is untouched where it is
+/// passed.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Way {
+pub enum Verb {
+    /// Left to the kernel, as it came.
+    Pass,
+    /// Thrown away.
+    Drop,
     /// Out of the port it came in by (`XDP_TX`).
     Transmit,
-    /// Out of another port, by its interface index (`XDP_REDIRECT`).
-    Redirect(u32),
+    /// Out of another port (`XDP_REDIRECT`).
+    Redirect,
+}
+
+impl Action {
+    /// Leaves the packet to the kernel.
+    #[must_use]
+    #[inline(always)]
+    pub const fn pass(reason: Reason) -> Self {
+        Self { verb: Verb::Pass, reason, member: MemberId::NOBODY, egress: 0, opens: false }
+    }
+
+    /// Throws the packet away.
+    #[must_use]
+    #[inline(always)]
+    pub const fn drop(reason: Reason) -> Self {
+        Self { verb: Verb::Drop, ..Self::pass(reason) }
+    }
+
+    /// The frame is now an answer by the director itself.
+    #[must_use]
+    #[inline(always)]
+    pub const fn answer(reason: Reason) -> Self {
+        Self { verb: Verb::Transmit, ..Self::pass(reason) }
+    }
+
+    /// The frame is now addressed to `member`, and leaves by the port it came in by.
+    #[must_use]
+    #[inline(always)]
+    pub const fn transmit(member: MemberId, opens: bool) -> Self {
+        Self { verb: Verb::Transmit, reason: Reason::Forwarded, member, egress: 0, opens }
+    }
+
+    /// The frame is now addressed to `member`, and leaves by the interface with index `egress`.
+    #[must_use]
+    #[inline(always)]
+    pub const fn redirect(member: MemberId, opens: bool, egress: u32) -> Self {
+        Self { verb: Verb::Redirect, reason: Reason::Forwarded, member, egress, opens }
+    }
 }
 
 macro_rules! reasons {
@@ -64,6 +101,8 @@ macro_rules! reasons {
 }
 
 reasons! {
+    /// To the member that owns its flow. Counted by member: this counter stays 0.
+    Forwarded = "forwarded",
     /// The destination MAC is not the port's own: switches flood, and ports are promiscuous.
     NotForUs = "not-for-us",
     /// Neither IPv4, IPv6 nor ARP.
@@ -98,18 +137,6 @@ reasons! {
     BrokenTable = "broken-table",
 }
 
-impl Action {
-    /// The reason that is counted for this action; none for a forwarded packet, which its member counts.
-    #[must_use]
-    #[inline(always)]
-    pub const fn reason(self) -> Option<Reason> {
-        match self {
-            Self::Pass(reason) | Self::Drop(reason) | Self::Answer(reason) => Some(reason),
-            Self::Forward { .. } => None,
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -124,11 +151,7 @@ mod tests {
     #[test]
     fn every_reason_has_a_name_of_its_own() {
         for (at, reason) in Reason::ALL.iter().enumerate() {
-            assert!(
-                Reason::ALL[..at]
-                    .iter()
-                    .all(|other| other.name() != reason.name())
-            );
+            assert!(Reason::ALL[..at].iter().all(|other| other.name() != reason.name()));
         }
     }
 }

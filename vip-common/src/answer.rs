@@ -24,17 +24,17 @@ const SOLICITED_NODE: [u8; 13] = [0xff, 2, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1, 0xff];
 #[inline(always)]
 pub(crate) fn arp<F: Frame, T: Tables>(frame: &mut F, tables: &T, port: &Port) -> Action {
     let (Some(ethernet), Some(arp)) = (frame.read::<Ethernet>(0), frame.read::<Arp>(NETWORK)) else {
-        return Action::Pass(Reason::NoVip);
+        return Action::pass(Reason::NoVip);
     };
     let asks = arp.kind == Arp::ETHERNET_IPV4 && arp.operation == Arp::REQUEST;
     if !asks
         || !tables.may_be_vip(vip_bit4(arp.target))
         || tables.service4(&ServiceKey4::vip(arp.target)).is_none()
     {
-        return Action::Pass(Reason::NoVip);
+        return Action::pass(Reason::NoVip);
     }
     if arp.sender == arp.target {
-        return Action::Pass(Reason::DuplicateVip);
+        return Action::pass(Reason::DuplicateVip);
     }
     let reply = Arp {
         kind: Arp::ETHERNET_IPV4,
@@ -44,14 +44,10 @@ pub(crate) fn arp<F: Frame, T: Tables>(frame: &mut F, tables: &T, port: &Port) -
         target_mac: arp.sender_mac,
         target: arp.sender,
     };
-    let header = Ethernet {
-        destination: ethernet.source,
-        source: port.mac,
-        ethertype: ETHERTYPE_ARP,
-    };
+    let header = Ethernet { destination: ethernet.source, source: port.mac, ethertype: ETHERTYPE_ARP };
     match frame.write(0, header).and_then(|()| frame.write(NETWORK, reply)) {
-        Some(()) => Action::Answer(Reason::ArpAnswered),
-        None => Action::Drop(Reason::NoRoom),
+        Some(()) => Action::answer(Reason::ArpAnswered),
+        None => Action::drop(Reason::NoRoom),
     }
 }
 
@@ -65,24 +61,20 @@ pub(crate) fn is_solicitation<F: Frame>(frame: &F) -> bool {
 #[inline(always)]
 pub(crate) fn solicitation<F: Frame, T: Tables>(frame: &mut F, tables: &T, port: &Port, ip: &Ipv6) -> Action {
     let (Some(ethernet), Some(asked)) = (frame.read::<Ethernet>(0), frame.read::<Neighbour>(ICMP_AT)) else {
-        return Action::Pass(Reason::NoVip);
+        return Action::pass(Reason::NoVip);
     };
     if !tables.may_be_vip(vip_bit6(asked.target))
         || tables.service6(&ServiceKey6::vip(asked.target)).is_none()
     {
-        return Action::Pass(Reason::NoVip);
+        return Action::pass(Reason::NoVip);
     }
     if !is_valid(frame, ip, &asked) {
-        return Action::Drop(Reason::Malformed);
+        return Action::drop(Reason::Malformed);
     }
     // Who asks from nowhere is checking that the address is free: everybody on the link gets the answer.
     let from_nowhere = ip.source == [0; 16];
     let header = Ethernet {
-        destination: if from_nowhere {
-            ALL_NODES_MAC
-        } else {
-            ethernet.source
-        },
+        destination: if from_nowhere { ALL_NODES_MAC } else { ethernet.source },
         source: port.mac,
         ethertype: ETHERTYPE_IPV6,
     };
@@ -94,19 +86,10 @@ pub(crate) fn solicitation<F: Frame, T: Tables>(frame: &mut F, tables: &T, port:
         source: asked.target,
         destination: if from_nowhere { ALL_NODES } else { ip.source },
     };
-    let option = LinkLayerAddress {
-        kind: LinkLayerAddress::TARGET,
-        length: 1,
-        mac: port.mac,
-    };
+    let option = LinkLayerAddress { kind: LinkLayerAddress::TARGET, length: 1, mac: port.mac };
     let mut advertisement = Neighbour {
         kind: Neighbour::ADVERTISEMENT,
-        flags: [
-            Neighbour::OVERRIDE | if from_nowhere { 0 } else { Neighbour::SOLICITED },
-            0,
-            0,
-            0,
-        ],
+        flags: [Neighbour::OVERRIDE | if from_nowhere { 0 } else { Neighbour::SOLICITED }, 0, 0, 0],
         target: asked.target,
         ..Neighbour::zeroed()
     };
@@ -121,8 +104,8 @@ pub(crate) fn solicitation<F: Frame, T: Tables>(frame: &mut F, tables: &T, port:
         .and_then(|()| frame.write(ICMP_AT, advertisement))
         .and_then(|()| frame.write(ICMP_AT + size_of::<Neighbour>(), option));
     match written {
-        Some(()) => Action::Answer(Reason::NeighbourAnswered),
-        None => Action::Drop(Reason::NoRoom),
+        Some(()) => Action::answer(Reason::NeighbourAnswered),
+        None => Action::drop(Reason::NoRoom),
     }
 }
 

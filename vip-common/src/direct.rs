@@ -1,7 +1,7 @@
 //! The decision: what a packet gets, row by row.
 
 use crate::{
-    action::{Action, Reason, Way},
+    action::{Action, Reason},
     answer,
     flow::{Flow4, Flow6},
     frame::Frame,
@@ -22,10 +22,10 @@ pub(crate) const NETWORK: usize = size_of::<Ethernet>();
 #[inline(always)]
 pub fn direct<F: Frame, T: Tables>(frame: &mut F, tables: &T) -> Action {
     let Some(ethernet) = frame.read::<Ethernet>(0) else {
-        return Action::Pass(Reason::NotForUs);
+        return Action::pass(Reason::NotForUs);
     };
     let Some(port) = tables.port(frame.ingress()) else {
-        return Action::Pass(Reason::NotForUs);
+        return Action::pass(Reason::NotForUs);
     };
     let ours = ethernet.destination == port.mac;
     // Questions are asked of everybody: bit 0 of the first byte marks broadcast and multicast.
@@ -34,8 +34,8 @@ pub fn direct<F: Frame, T: Tables>(frame: &mut F, tables: &T) -> Action {
         ETHERTYPE_IPV4 if ours => direct4(frame, tables),
         ETHERTYPE_IPV6 if asked => direct6(frame, tables, &port, ours),
         ETHERTYPE_ARP if asked => answer::arp(frame, tables, &port),
-        _ if ours => Action::Pass(Reason::NotIp),
-        _ => Action::Pass(Reason::NotForUs),
+        _ if ours => Action::pass(Reason::NotIp),
+        _ => Action::pass(Reason::NotForUs),
     }
 }
 
@@ -55,39 +55,31 @@ enum Refusal {
 #[inline(always)]
 fn direct4<F: Frame, T: Tables>(frame: &mut F, tables: &T) -> Action {
     let Some(ip) = frame.read::<Ipv4>(NETWORK) else {
-        return Action::Pass(Reason::Malformed);
+        return Action::pass(Reason::Malformed);
     };
     if ip.version() != 4 {
-        return Action::Pass(Reason::Malformed);
+        return Action::pass(Reason::Malformed);
     }
     if !tables.may_be_vip(vip_bit4(ip.destination)) {
-        return Action::Pass(Reason::NoVip);
+        return Action::pass(Reason::NoVip);
     }
     let transport = match transport4(frame, &ip) {
         Ok(transport) => transport,
         Err(refusal) => {
-            return refuse(
-                tables.service4(&ServiceKey4::vip(ip.destination)),
-                ip.ttl,
-                &refusal,
-            );
+            return refuse(tables.service4(&ServiceKey4::vip(ip.destination)), ip.ttl, &refusal);
         }
     };
-    let key = ServiceKey4 {
-        vip: ip.destination,
-        port: transport.destination_port,
-        protocol: ip.protocol,
-        zero: 0,
-    };
+    let key =
+        ServiceKey4 { vip: ip.destination, port: transport.destination_port, protocol: ip.protocol, zero: 0 };
     let Some(service) = tables.service4(&key) else {
         let vip = tables.service4(&ServiceKey4::vip(ip.destination));
         return refuse(vip, ip.ttl, &Refusal::Drop(Reason::UnknownPort));
     };
     if !service.keeps_ttl() && ip.ttl <= 1 {
-        return Action::Drop(Reason::TtlExpired);
+        return Action::drop(Reason::TtlExpired);
     }
     let Some(flow_key) = tables.flow_key() else {
-        return Action::Drop(Reason::BrokenTable);
+        return Action::drop(Reason::BrokenTable);
     };
     let hash = flow_key.hash4(&Flow4 {
         source: ip.source,
@@ -97,47 +89,36 @@ fn direct4<F: Frame, T: Tables>(frame: &mut F, tables: &T) -> Action {
         protocol: ip.protocol,
     });
     let ttl = (!service.keeps_ttl()).then(|| decrease_ttl4(&ip));
-    forward(
-        frame,
-        tables,
-        &service,
-        hash,
-        transport.opens,
-        |frame| match ttl {
-            Some((ttl, checksum)) => {
-                frame.write(NETWORK + 8, [ttl])?;
-                frame.write(NETWORK + 10, checksum)
-            }
-            None => Some(()),
-        },
-    )
+    forward(frame, tables, &service, hash, transport.opens, |frame| match ttl {
+        Some((ttl, checksum)) => {
+            frame.write(NETWORK + 8, [ttl])?;
+            frame.write(NETWORK + 10, checksum)
+        }
+        None => Some(()),
+    })
 }
 
 #[inline(always)]
 fn direct6<F: Frame, T: Tables>(frame: &mut F, tables: &T, port: &Port, ours: bool) -> Action {
     let Some(ip) = frame.read::<Ipv6>(NETWORK) else {
-        return Action::Pass(if ours { Reason::Malformed } else { Reason::NotForUs });
+        return Action::pass(if ours { Reason::Malformed } else { Reason::NotForUs });
     };
     if ip.version() == 6 && ip.next_header == ICMPV6 && answer::is_solicitation(frame) {
         return answer::solicitation(frame, tables, port, &ip);
     }
     if !ours {
-        return Action::Pass(Reason::NotForUs);
+        return Action::pass(Reason::NotForUs);
     }
     if ip.version() != 6 {
-        return Action::Pass(Reason::Malformed);
+        return Action::pass(Reason::Malformed);
     }
     if !tables.may_be_vip(vip_bit6(ip.destination)) {
-        return Action::Pass(Reason::NoVip);
+        return Action::pass(Reason::NoVip);
     }
     let transport = match transport6(frame, &ip) {
         Ok(transport) => transport,
         Err(refusal) => {
-            return refuse(
-                tables.service6(&ServiceKey6::vip(ip.destination)),
-                ip.hop_limit,
-                &refusal,
-            );
+            return refuse(tables.service6(&ServiceKey6::vip(ip.destination)), ip.hop_limit, &refusal);
         }
     };
     let key = ServiceKey6 {
@@ -151,10 +132,10 @@ fn direct6<F: Frame, T: Tables>(frame: &mut F, tables: &T, port: &Port, ours: bo
         return refuse(vip, ip.hop_limit, &Refusal::Drop(Reason::UnknownPort));
     };
     if !service.keeps_ttl() && ip.hop_limit <= 1 {
-        return Action::Drop(Reason::TtlExpired);
+        return Action::drop(Reason::TtlExpired);
     }
     let Some(flow_key) = tables.flow_key() else {
-        return Action::Drop(Reason::BrokenTable);
+        return Action::drop(Reason::BrokenTable);
     };
     let hash = flow_key.hash6(&Flow6 {
         source: ip.source,
@@ -163,12 +144,8 @@ fn direct6<F: Frame, T: Tables>(frame: &mut F, tables: &T, port: &Port, ours: bo
         destination_port: transport.destination_port,
         protocol: ip.next_header,
     });
-    forward(frame, tables, &service, hash, transport.opens, |frame| {
-        if service.keeps_ttl() {
-            Some(())
-        } else {
-            frame.write(NETWORK + 7, [ip.hop_limit - 1])
-        }
+    forward(frame, tables, service, hash, transport.opens, |frame| {
+        if service.keeps_ttl() { Some(()) } else { frame.write(NETWORK + 7, [ip.hop_limit - 1]) }
     })
 }
 
@@ -203,11 +180,7 @@ fn transport<F: Frame>(frame: &F, protocol: u8, at: usize, len: usize) -> Result
             if tcp.header_len() < size_of::<Tcp>() || tcp.header_len() > len {
                 return Err(Refusal::Drop(Reason::Malformed));
             }
-            Ok(Transport {
-                source_port: tcp.source,
-                destination_port: tcp.destination,
-                opens: tcp.opens(),
-            })
+            Ok(Transport { source_port: tcp.source, destination_port: tcp.destination, opens: tcp.opens() })
         }
         UDP => {
             let udp = frame.read::<Udp>(at).ok_or(Refusal::Drop(Reason::Malformed))?;
@@ -215,11 +188,7 @@ fn transport<F: Frame>(frame: &F, protocol: u8, at: usize, len: usize) -> Result
             if claimed < size_of::<Udp>() || claimed > len {
                 return Err(Refusal::Drop(Reason::Malformed));
             }
-            Ok(Transport {
-                source_port: udp.source,
-                destination_port: udp.destination,
-                opens: false,
-            })
+            Ok(Transport { source_port: udp.source, destination_port: udp.destination, opens: false })
         }
         ICMP | ICMPV6 => Err(Refusal::Pass(Reason::Icmp)),
         _ if EXTENSION_HEADERS.contains(&protocol) => Err(Refusal::Pass(Reason::ExtensionHeader)),
@@ -229,16 +198,16 @@ fn transport<F: Frame>(frame: &F, protocol: u8, at: usize, len: usize) -> Result
 
 /// What a packet gets that is to no service: nothing is dropped before its address is known to be a VIP.
 #[inline(always)]
-fn refuse(vip: Option<Service>, ttl: u8, refusal: &Refusal) -> Action {
+fn refuse(vip: Option<&Service>, ttl: u8, refusal: &Refusal) -> Action {
     let Some(vip) = vip else {
-        return Action::Pass(Reason::NoVip);
+        return Action::pass(Reason::NoVip);
     };
     match *refusal {
-        Refusal::Drop(Reason::Malformed) => Action::Drop(Reason::Malformed),
-        _ if ttl <= 1 => Action::Drop(Reason::TtlExpired),
-        Refusal::Drop(Reason::UnknownPort) if vip.is_local() => Action::Pass(Reason::LocalVip),
-        Refusal::Drop(reason) => Action::Drop(reason),
-        Refusal::Pass(reason) => Action::Pass(reason),
+        Refusal::Drop(Reason::Malformed) => Action::drop(Reason::Malformed),
+        _ if ttl <= 1 => Action::drop(Reason::TtlExpired),
+        Refusal::Drop(Reason::UnknownPort) if vip.is_local() => Action::pass(Reason::LocalVip),
+        Refusal::Drop(reason) => Action::drop(reason),
+        Refusal::Pass(reason) => Action::pass(reason),
     }
 }
 
@@ -255,35 +224,30 @@ fn forward<F: Frame, T: Tables>(
     let index = service.ring_first.wrapping_add(slot_of(hash, service.ring_size));
     let owner = match tables.slot(index) {
         Some(slot) if service.ring_size != 0 => slot.current,
-        _ => return Action::Drop(Reason::BrokenTable),
+        _ => return Action::drop(Reason::BrokenTable),
     };
     if owner == crate::MemberId::NOBODY {
-        return Action::Drop(Reason::NoBackend);
+        return Action::drop(Reason::NoBackend);
     }
     let Some(member) = tables.member(owner) else {
-        return Action::Drop(Reason::BrokenTable);
+        return Action::drop(Reason::BrokenTable);
     };
     match member.state {
         Member::UP => {}
-        Member::DOWN => return Action::Drop(Reason::NoBackend),
-        _ => return Action::Drop(Reason::BrokenTable),
+        Member::DOWN => return Action::drop(Reason::NoBackend),
+        _ => return Action::drop(Reason::BrokenTable),
     }
     let egress = match tables.egress(member.egress) {
         Some(egress) if egress.ifindex != 0 => egress,
-        _ => return Action::Drop(Reason::BrokenTable),
-    };
-    let way = if egress.ifindex == frame.ingress() {
-        Way::Transmit
-    } else {
-        Way::Redirect(egress.ifindex)
+        _ => return Action::drop(Reason::BrokenTable),
     };
     if frame.write(0, [member.mac, egress.mac]).is_none() || decrease_ttl(frame).is_none() {
-        return Action::Drop(Reason::Malformed);
+        return Action::drop(Reason::Malformed);
     }
-    Action::Forward {
-        member: owner,
-        way,
-        opens,
+    if egress.ifindex == frame.ingress() {
+        Action::transmit(owner, opens)
+    } else {
+        Action::redirect(owner, opens, egress.ifindex)
     }
 }
 
@@ -292,10 +256,7 @@ fn forward<F: Frame, T: Tables>(
 fn decrease_ttl4(ip: &Ipv4) -> (u8, [u8; 2]) {
     // TTL is the upper byte of its 16-bit word: subtracting 0x0100 there adds 0x0100 to the complement.
     let sum = u32::from(u16::from_be_bytes(ip.checksum)) + 0x0100;
-    #[expect(
-        clippy::cast_possible_truncation,
-        reason = "the carry out of 16 bits has been added"
-    )]
+    #[expect(clippy::cast_possible_truncation, reason = "the carry out of 16 bits has been added")]
     let checksum = (sum + u32::from(sum >= 0xffff)) as u16;
     (ip.ttl - 1, checksum.to_be_bytes())
 }

@@ -60,11 +60,7 @@ impl FlowKey {
         let rest = k[9]
             .wrapping_mul(ports(flow.source_port, flow.destination_port))
             .wrapping_add(k[10].wrapping_mul(u64::from(flow.protocol)));
-        upper(
-            k[0].wrapping_add(source)
-                .wrapping_add(destination)
-                .wrapping_add(rest),
-        )
+        upper(k[0].wrapping_add(source).wrapping_add(destination).wrapping_add(rest))
     }
 }
 
@@ -73,10 +69,7 @@ impl FlowKey {
 /// Multiply and shift: as even as a remainder, cheaper, and a bound that every verifier can follow.
 #[inline(always)]
 #[must_use]
-#[expect(
-    clippy::cast_possible_truncation,
-    reason = "the upper half of a product of two u32 fits a u32"
-)]
+#[expect(clippy::cast_possible_truncation, reason = "the upper half of a product of two u32 fits a u32")]
 pub const fn slot_of(hash: u32, size: u32) -> u32 {
     ((hash as u64 * size as u64) >> 32) as u32
 }

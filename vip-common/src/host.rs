@@ -22,10 +22,7 @@ impl HostFrame {
     /// A frame of `bytes` that came in by the port with index `ingress`.
     #[must_use]
     pub fn new(bytes: &[u8], ingress: u32) -> Self {
-        Self {
-            bytes: bytes.to_vec(),
-            ingress,
-        }
+        Self { bytes: bytes.to_vec(), ingress }
     }
 }
 
@@ -45,9 +42,7 @@ impl Frame for HostFrame {
 
     fn write<H: Pod>(&mut self, at: usize, header: H) -> Option<()> {
         let end = at.checked_add(size_of::<H>())?;
-        self.bytes
-            .get_mut(at..end)?
-            .copy_from_slice(bytemuck::bytes_of(&header));
+        self.bytes.get_mut(at..end)?.copy_from_slice(bytemuck::bytes_of(&header));
         Some(())
     }
 
@@ -87,12 +82,12 @@ impl Tables for HostTables {
         self.vip_bits.get(&bit).copied().unwrap_or_default()
     }
 
-    fn service4(&self, key: &ServiceKey4) -> Option<Service> {
-        self.services4.get(key).copied()
+    fn service4(&self, key: &ServiceKey4) -> Option<&Service> {
+        self.services4.get(key)
     }
 
-    fn service6(&self, key: &ServiceKey6) -> Option<Service> {
-        self.services6.get(key).copied()
+    fn service6(&self, key: &ServiceKey6) -> Option<&Service> {
+        self.services6.get(key)
     }
 
     fn flow_key(&self) -> Option<&FlowKey> {
@@ -107,7 +102,7 @@ impl Tables for HostTables {
         self.members.get(&id).copied()
     }
 
-    fn egress(&self, id: EgressId) -> Option<Egress> {
-        self.egresses.get(&id).copied()
+    fn egress(&self, id: EgressId) -> Option<&Egress> {
+        self.egresses.get(&id)
     }
 }

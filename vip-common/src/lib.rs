@@ -9,7 +9,7 @@
 //! use vip_common::{Action, Reason, direct, host::{HostFrame, HostTables}};
 //!
 //! let mut frame = HostFrame::new(&[0; 60], 1);
-//! assert_eq!(direct(&mut frame, &HostTables::default()), Action::Pass(Reason::NotForUs));
+//! assert_eq!(direct(&mut frame, &HostTables::default()), Action::pass(Reason::NotForUs));
 //! ```
 #![no_std]
 #![forbid(unsafe_code)]
@@ -26,9 +26,10 @@ mod hash;
 pub mod headers;
 #[cfg(any(test, feature = "host"))]
 pub mod host;
+pub mod measure;
 pub mod tables;
 
-pub use action::{Action, Reason, Way};
+pub use action::{Action, Reason, Verb};
 pub use direct::direct;
 pub use flow::{Flow4, Flow6};
 pub use frame::Frame;

@@ -112,12 +112,7 @@ impl ServiceKey4 {
     #[inline(always)]
     #[must_use]
     pub const fn vip(vip: [u8; 4]) -> Self {
-        Self {
-            vip,
-            port: [0; 2],
-            protocol: 0,
-            zero: 0,
-        }
+        Self { vip, port: [0; 2], protocol: 0, zero: 0 }
     }
 }
 
@@ -126,12 +121,7 @@ impl ServiceKey6 {
     #[inline(always)]
     #[must_use]
     pub const fn vip(vip: [u8; 16]) -> Self {
-        Self {
-            vip,
-            port: [0; 2],
-            protocol: 0,
-            zero: 0,
-        }
+        Self { vip, port: [0; 2], protocol: 0, zero: 0 }
     }
 }
 
@@ -180,10 +170,7 @@ impl Slot {
     /// A slot of which all flows belong to `member`.
     #[must_use]
     pub const fn of(member: MemberId) -> Self {
-        Self {
-            current: member,
-            settled: member,
-        }
+        Self { current: member, settled: member }
     }
 }
 
@@ -259,9 +246,9 @@ pub trait Tables {
     /// One bit of `VIPS`, by [`vip_bit4`] or [`vip_bit6`].
     fn may_be_vip(&self, bit: u32) -> bool;
     /// An IPv4 service, or a VIP's own entry.
-    fn service4(&self, key: &ServiceKey4) -> Option<Service>;
+    fn service4(&self, key: &ServiceKey4) -> Option<&Service>;
     /// An IPv6 service, or a VIP's own entry.
-    fn service6(&self, key: &ServiceKey6) -> Option<Service>;
+    fn service6(&self, key: &ServiceKey6) -> Option<&Service>;
     /// The secret of the flow hash.
     fn flow_key(&self) -> Option<&FlowKey>;
     /// One slot, by its index in `RINGS`.
@@ -269,5 +256,5 @@ pub trait Tables {
     /// A member, by its id.
     fn member(&self, id: MemberId) -> Option<Member>;
     /// A way out, by its id.
-    fn egress(&self, id: EgressId) -> Option<Egress>;
+    fn egress(&self, id: EgressId) -> Option<&Egress>;
 }

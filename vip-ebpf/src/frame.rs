@@ -1,16 +1,13 @@
 //! The only pointer arithmetic: a received frame, as the kernel hands it to an XDP program.
 
-#![expect(
-    unsafe_code,
-    reason = "packet memory is reached through the kernel's pointers"
-)]
+#![expect(unsafe_code, reason = "packet memory is reached through the kernel's pointers")]
 
 use aya_ebpf::{EbpfContext as _, helpers::bpf_xdp_adjust_tail, programs::XdpContext};
 use bytemuck::Pod;
 use vip_common::Frame;
 
 /// The frame of one XDP run.
-pub struct XdpFrame<'a> {
+pub(crate) struct XdpFrame<'a> {
     context: &'a XdpContext,
     start: usize,
     end: usize,
@@ -19,12 +16,8 @@ pub struct XdpFrame<'a> {
 impl<'a> XdpFrame<'a> {
     /// The frame that `context` was called for.
     #[inline(always)]
-    pub fn new(context: &'a XdpContext) -> Self {
-        Self {
-            context,
-            start: context.data(),
-            end: context.data_end(),
-        }
+    pub(crate) fn new(context: &'a XdpContext) -> Self {
+        Self { context, start: context.data(), end: context.data_end() }
     }
 }
 

@@ -7,7 +7,7 @@ mod maps;
 
 use aya_ebpf::{bindings::xdp_action, helpers::bpf_redirect, macros::xdp, programs::XdpContext};
 use aya_log_ebpf::debug;
-use vip_common::{Action, Frame as _, Way, direct};
+use vip_common::{Frame as _, Verb, direct};
 
 use crate::{
     frame::XdpFrame,
@@ -16,28 +16,17 @@ use crate::{
 
 /// Directs one packet.
 #[xdp]
-pub fn director(context: XdpContext) -> u32 {
+fn director(context: XdpContext) -> u32 {
     let mut frame = XdpFrame::new(&context);
     let action = direct(&mut frame, &KernelTables);
-    count(action, frame.len());
+    count(&action, frame.len());
     // Compiled in, but cut out by the verifier unless the controller is asked to log packets.
-    match action {
-        Action::Forward { member, .. } => debug!(&context, "forwarded to member {}", member.0),
-        Action::Pass(reason) => debug!(&context, "passed: {}", reason.name()),
-        Action::Drop(reason) => debug!(&context, "dropped: {}", reason.name()),
-        Action::Answer(reason) => debug!(&context, "answered: {}", reason.name()),
-    }
-    match action {
-        Action::Pass(_) => xdp_action::XDP_PASS,
-        Action::Drop(_) => xdp_action::XDP_DROP,
-        Action::Answer(_)
-        | Action::Forward {
-            way: Way::Transmit, ..
-        } => xdp_action::XDP_TX,
-        Action::Forward {
-            way: Way::Redirect(ifindex),
-            ..
-        } => redirect(ifindex),
+    debug!(&context, "{} to member {}", action.reason.name(), action.member.0);
+    match action.verb {
+        Verb::Pass => xdp_action::XDP_PASS,
+        Verb::Drop => xdp_action::XDP_DROP,
+        Verb::Transmit => xdp_action::XDP_TX,
+        Verb::Redirect => redirect(action.egress),
     }
 }
 

@@ -45,14 +45,12 @@ static REASON_COUNTS: PerCpuArray<u64, 64> = PerCpuArray::new();
 const _: () = assert!(Reason::ALL.len() <= 64);
 
 /// The tables of the running program.
-pub struct KernelTables;
+pub(crate) struct KernelTables;
 
 impl Tables for KernelTables {
     #[inline(always)]
     fn port(&self, ifindex: u32) -> Option<Port> {
-        word(&PORTS, ifindex)
-            .filter(|port| *port != 0)
-            .map(bytemuck::cast)
+        word(&PORTS, ifindex).filter(|port| *port != 0).map(bytemuck::cast)
     }
 
     #[inline(always)]
@@ -61,15 +59,15 @@ impl Tables for KernelTables {
     }
 
     #[inline(always)]
-    fn service4(&self, key: &ServiceKey4) -> Option<Service> {
+    fn service4(&self, key: &ServiceKey4) -> Option<&Service> {
         // SAFETY: entries are never changed in place, and freed only after this run.
-        unsafe { SERVICES4.get(key) }.copied()
+        unsafe { SERVICES4.get(key) }
     }
 
     #[inline(always)]
-    fn service6(&self, key: &ServiceKey6) -> Option<Service> {
+    fn service6(&self, key: &ServiceKey6) -> Option<&Service> {
         // SAFETY: entries are never changed in place, and freed only after this run.
-        unsafe { SERVICES6.get(key) }.copied()
+        unsafe { SERVICES6.get(key) }
     }
 
     #[inline(always)]
@@ -88,30 +86,25 @@ impl Tables for KernelTables {
     }
 
     #[inline(always)]
-    fn egress(&self, id: EgressId) -> Option<Egress> {
-        EGRESSES.get(u32::from(id.0)).copied()
+    fn egress(&self, id: EgressId) -> Option<&Egress> {
+        EGRESSES.get(u32::from(id.0))
     }
 }
 
 /// Counts what a packet of `len` bytes got: once, under its member or under its reason.
 #[inline(always)]
-pub fn count(action: Action, len: usize) {
-    match action {
-        Action::Forward { member, opens, .. } => {
-            if let Some(count) = MEMBER_COUNTS.get_ptr_mut(member.0) {
-                // SAFETY: the pointer is to this CPU's value, which nobody else writes while this program runs.
-                let count = unsafe { &mut *count };
-                count.packets += 1;
-                count.bytes += len as u64;
-                count.flows += u64::from(opens);
-            }
+pub(crate) fn count(action: &Action, len: usize) {
+    if action.member != MemberId::NOBODY {
+        if let Some(count) = MEMBER_COUNTS.get_ptr_mut(action.member.0) {
+            // SAFETY: the pointer is to this CPU's value, which nobody else writes while this program runs.
+            let count = unsafe { &mut *count };
+            count.packets += 1;
+            count.bytes += len as u64;
+            count.flows += u64::from(action.opens);
         }
-        Action::Pass(reason) | Action::Drop(reason) | Action::Answer(reason) => {
-            if let Some(count) = REASON_COUNTS.get_ptr_mut(reason as u32) {
-                // SAFETY: as above.
-                unsafe { *count += 1 };
-            }
-        }
+    } else if let Some(count) = REASON_COUNTS.get_ptr_mut(action.reason as u32) {
+        // SAFETY: as above.
+        unsafe { *count += 1 };
     }
 }
 

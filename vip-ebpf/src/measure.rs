@@ -1,8 +1,104 @@
-//! The programs that measure the director: floor, bare answer and the driver that feeds them.
+//! The programs that measure the director, and nothing else: a driver that feeds fresh packets, the floor that
+//! the director is compared with, and a bare answer whose cost is subtracted.
+//!
+//! `BPF_PROG_TEST_RUN` does not restore a packet between repeats, so the driver writes each packet anew, of the
+//! next flow, and tail-calls the program under test, which therefore meets every packet as a NIC would hand it.
 #![no_std]
 #![no_main]
+
+mod frame;
+
+use aya_ebpf::{
+    bindings::xdp_action,
+    btf_maps::{Array, HashMap, ProgramArray},
+    macros::{btf_map, xdp},
+    programs::XdpContext,
+};
+use vip_common::{
+    Frame,
+    headers::{ETHERTYPE_IPV4, Ethernet, Ipv4},
+    measure::{Drive, FloorMacs, TEMPLATE_LEN, TEMPLATE_PARTS},
+};
+
+use crate::frame::XdpFrame;
+
+#[btf_map]
+static DRIVE: Array<Drive, 1> = Array::new();
+#[btf_map]
+static NEXT_FLOW: Array<u32, 1> = Array::new();
+#[btf_map]
+static TARGETS: ProgramArray<64> = ProgramArray::new();
+#[btf_map]
+static FLOOR_VIPS: HashMap<u32, FloorMacs, 1024> = HashMap::new();
+
+/// Writes the next flow's packet over the frame and tail-calls the program under test.
+#[xdp]
+fn driver(context: XdpContext) -> u32 {
+    let mut frame = XdpFrame::new(&context);
+    let target = feed(&mut frame);
+    if let Some(target) = target {
+        // SAFETY: the program at `target` has the type of this one, or the kernel had refused it.
+        #[expect(unsafe_code, reason = "a tail call does not return")]
+        unsafe {
+            TARGETS.tail_call(&context, target);
+        }
+    }
+    xdp_action::XDP_ABORTED
+}
+
+#[inline(always)]
+fn feed(frame: &mut XdpFrame<'_>) -> Option<u32> {
+    let drive = DRIVE.get(0)?;
+    let next = NEXT_FLOW.get_ptr_mut(0)?;
+    // SAFETY: one test run at a time uses these maps, and a test run stays on its CPU.
+    #[expect(unsafe_code, reason = "a counter that is kept from packet to packet")]
+    let flow = unsafe {
+        let flow = if *next >= drive.flows { 0 } else { *next };
+        *next = flow + 1;
+        flow
+    };
+    let parts: [[u8; 8]; TEMPLATE_PARTS] = drive.template;
+    frame.write(0, parts)?;
+    // The mask tells the verifier that the offset lies within the template.
+    let at = drive.vary_at as usize & (TEMPLATE_LEN / 2 - 1);
+    frame.write(at, (drive.first_flow.wrapping_add(flow)).to_be_bytes())?;
+    Some(drive.target)
+}
+
+/// What must be done at least: header checks, one hash look-up of the VIP, two MACs.
+#[xdp]
+fn floor(context: XdpContext) -> u32 {
+    floor_of(&mut XdpFrame::new(&context)).unwrap_or(xdp_action::XDP_PASS)
+}
+
+#[inline(always)]
+fn floor_of(frame: &mut XdpFrame<'_>) -> Option<u32> {
+    let ethernet = frame.read::<Ethernet>(0)?;
+    let ip = frame.read::<Ipv4>(size_of::<Ethernet>())?;
+    let fits = size_of::<Ethernet>() + ip.packet_len() <= frame.len();
+    if ethernet.ethertype != ETHERTYPE_IPV4 || ip.version_ihl != 0x45 || !fits {
+        return None;
+    }
+    // SAFETY: the map is filled before the run and not changed during it.
+    #[expect(unsafe_code, reason = "a look-up in a hash map")]
+    let macs = unsafe { FLOOR_VIPS.get(u32::from_ne_bytes(ip.destination)) }?;
+    frame.write(0, *macs)?;
+    Some(xdp_action::XDP_TX)
+}
+
+/// The cost of a run without any work.
+#[xdp]
+fn bare(_context: XdpContext) -> u32 {
+    xdp_action::XDP_TX
+}
 
 #[panic_handler]
 fn panic(_info: &core::panic::PanicInfo<'_>) -> ! {
     loop {}
 }
+
+/// Lets the programs call helpers that are only for GPL-compatible code.
+#[unsafe(link_section = "license")]
+#[unsafe(no_mangle)]
+#[expect(unsafe_code, reason = "the loader looks for the licence in this section")]
+static LICENSE: [u8; 13] = *b"Dual MIT/GPL\0";
