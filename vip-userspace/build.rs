@@ -1,10 +1,7 @@
 //! Compiles the BPF programs from source, so that a plain `cargo build` does everything. Which toolchain does it
 //! is decided by `xtask/src/toolchain.rs`; nothing is installed here.
 
-#![expect(
-    clippy::print_stderr,
-    reason = "cargo shows what a failed build script prints"
-)]
+#![expect(clippy::print_stderr, reason = "cargo shows what a failed build script prints")]
 
 use std::{
     env, fs,
@@ -60,12 +57,7 @@ fn build() -> Result<(), Failure> {
     let out = PathBuf::from(variable("OUT_DIR"));
     let target = out.join("bpf");
     let output = machine
-        .cargo(
-            way,
-            Path::new(&variable("CARGO")),
-            &variable("CARGO_CFG_TARGET_ARCH"),
-            "-Awarnings",
-        )
+        .cargo(way, Path::new(&variable("CARGO")), &variable("CARGO_CFG_TARGET_ARCH"), "-Awarnings")
         .current_dir(workspace)
         .arg("build")
         .args(build_args(way, &target))
@@ -73,9 +65,7 @@ fn build() -> Result<(), Failure> {
         .map_err(|error| Failure::Build(format!("run cargo for BPF: {error}")))?;
     // Warnings are for `cargo xtask lint`: rustc has one about the unstable target feature that nothing turns off.
     if !output.status.success() {
-        return Err(Failure::Build(
-            String::from_utf8_lossy(&output.stderr).into_owned(),
-        ));
+        return Err(Failure::Build(String::from_utf8_lossy(&output.stderr).into_owned()));
     }
     for object in OBJECTS {
         let built = object_dir(&target).join(object);

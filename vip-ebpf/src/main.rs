@@ -1,6 +1,5 @@
 //! The shell of the decision in the kernel: one XDP program, `director`.
-#![no_std]
-#![no_main]
+#![cfg_attr(target_arch = "bpf", no_std, no_main)]
 
 mod frame;
 mod maps;
@@ -37,6 +36,7 @@ fn redirect(ifindex: u32) -> u32 {
     unsafe { bpf_redirect(ifindex, 0) as u32 }
 }
 
+#[cfg(target_arch = "bpf")]
 #[panic_handler]
 fn panic(_info: &core::panic::PanicInfo<'_>) -> ! {
     loop {}
@@ -47,3 +47,7 @@ fn panic(_info: &core::panic::PanicInfo<'_>) -> ! {
 #[unsafe(no_mangle)]
 #[expect(unsafe_code, reason = "the loader looks for the licence in this section")]
 static LICENSE: [u8; 13] = *b"Dual MIT/GPL\0";
+
+/// On the host these programs are only checked, by clippy and rust-analyzer.
+#[cfg(not(target_arch = "bpf"))]
+fn main() {}

@@ -3,8 +3,7 @@
 //!
 //! `BPF_PROG_TEST_RUN` does not restore a packet between repeats, so the driver writes each packet anew, of the
 //! next flow, and tail-calls the program under test, which therefore meets every packet as a NIC would hand it.
-#![no_std]
-#![no_main]
+#![cfg_attr(target_arch = "bpf", no_std, no_main)]
 
 mod frame;
 
@@ -92,6 +91,7 @@ fn bare(_context: XdpContext) -> u32 {
     xdp_action::XDP_TX
 }
 
+#[cfg(target_arch = "bpf")]
 #[panic_handler]
 fn panic(_info: &core::panic::PanicInfo<'_>) -> ! {
     loop {}
@@ -102,3 +102,7 @@ fn panic(_info: &core::panic::PanicInfo<'_>) -> ! {
 #[unsafe(no_mangle)]
 #[expect(unsafe_code, reason = "the loader looks for the licence in this section")]
 static LICENSE: [u8; 13] = *b"Dual MIT/GPL\0";
+
+/// On the host these programs are only checked, by clippy and rust-analyzer.
+#[cfg(not(target_arch = "bpf"))]
+fn main() {}

@@ -27,12 +27,8 @@ pub(crate) const COMPILER_PACKAGES: [&str; 2] = [COMPILER_PACKAGE, "libstd-rust-
 /// Debian's packages that `bpf-linker` is compiled with.
 pub(crate) const LLVM_PACKAGES: [&str; 4] = ["llvm-22-dev", "libpolly-22-dev", "libzstd-dev", "zlib1g-dev"];
 /// What the tests and the lab run: the program, and Debian's package of it.
-pub(crate) const PROGRAMS: [(&str, &str); 4] = [
-    ("ip", "iproute2"),
-    ("ethtool", "ethtool"),
-    ("nginx", "nginx-light"),
-    ("curl", "curl"),
-];
+pub(crate) const PROGRAMS: [(&str, &str); 4] =
+    [("ip", "iproute2"), ("ethtool", "ethtool"), ("nginx", "nginx-light"), ("curl", "curl")];
 /// The environment variable that picks a way: `debian` or `rustup`.
 pub(crate) const OVERRIDE: &str = "VIP_BPF_TOOLCHAIN";
 
@@ -88,10 +84,9 @@ impl fmt::Display for Missing {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (major, minor) = RUSTC;
         match self {
-            Self::Rustc(None) => write!(
-                formatter,
-                "{DEBIAN_RUSTC} {major}.{minor} (package {COMPILER_PACKAGE})"
-            ),
+            Self::Rustc(None) => {
+                write!(formatter, "{DEBIAN_RUSTC} {major}.{minor} (package {COMPILER_PACKAGE})")
+            }
             Self::Rustc(Some(found)) => write!(
                 formatter,
                 "{DEBIAN_RUSTC} {major}.{minor} or newer with LLVM {LLVM} (found {}.{} with LLVM {})",
@@ -100,10 +95,9 @@ impl fmt::Display for Missing {
             Self::Core => write!(formatter, "core for BPF (package {})", COMPILER_PACKAGES[1]),
             Self::Rustup => write!(formatter, "rustup"),
             Self::Nightly => write!(formatter, "rustup's toolchain {NIGHTLY} with rust-src"),
-            Self::Llvm => write!(
-                formatter,
-                "the development files of LLVM {LLVM}, to compile bpf-linker with"
-            ),
+            Self::Llvm => {
+                write!(formatter, "the development files of LLVM {LLVM}, to compile bpf-linker with")
+            }
             Self::Linker(None) => write!(formatter, "bpf-linker {LINKER}"),
             Self::Linker(Some(found)) => write!(formatter, "bpf-linker {LINKER} (found {found})"),
         }
@@ -168,12 +162,8 @@ impl Machine {
             Some(other) => return Err(format!("{OVERRIDE}={other}: say `debian` or `rustup`")),
             None => {}
         }
-        let complete = [Way::Debian, Way::Rustup]
-            .into_iter()
-            .find(|way| self.missing(*way).is_empty());
-        let newer_llvm = self
-            .rustc
-            .is_some_and(|rustc| rustc.version >= RUSTC && rustc.llvm != LLVM);
+        let complete = [Way::Debian, Way::Rustup].into_iter().find(|way| self.missing(*way).is_empty());
+        let newer_llvm = self.rustc.is_some_and(|rustc| rustc.version >= RUSTC && rustc.llvm != LLVM);
         let debian = self.offered.is_some_and(|version| version >= RUSTC) && !newer_llvm;
         Ok(complete.unwrap_or(if debian { Way::Debian } else { Way::Rustup }))
     }
@@ -183,10 +173,7 @@ impl Machine {
         let mut missing = Vec::new();
         match way {
             Way::Debian => {
-                if !self
-                    .rustc
-                    .is_some_and(|rustc| rustc.version >= RUSTC && rustc.llvm == LLVM)
-                {
+                if !self.rustc.is_some_and(|rustc| rustc.version >= RUSTC && rustc.llvm == LLVM) {
                     missing.push(Missing::Rustc(self.rustc));
                 }
                 if !self.core {
@@ -248,10 +235,7 @@ impl Machine {
             }
         };
         let linker = self.linker.as_deref().unwrap_or(Path::new("bpf-linker"));
-        command.env(
-            "CARGO_ENCODED_RUSTFLAGS",
-            rustflags(linker, arch, lints).join("\x1f"),
-        );
+        command.env("CARGO_ENCODED_RUSTFLAGS", rustflags(linker, arch, lints).join("\x1f"));
         // What an outer cargo, clippy, rust-analyzer or a user's settings would put between cargo and this compiler.
         for wrapper in ["RUSTC_WRAPPER", "RUSTC_WORKSPACE_WRAPPER"] {
             command.env(wrapper, "");
@@ -272,17 +256,9 @@ impl Machine {
 
 /// The arguments after cargo's verb that compile the BPF programs, below the directory `target`.
 pub(crate) fn build_args(way: Way, target: &Path) -> Vec<String> {
-    let mut args = [
-        "--release",
-        "--locked",
-        "--package",
-        "vip-ebpf",
-        "--bins",
-        "--target",
-        bpf_target(),
-    ]
-    .map(String::from)
-    .to_vec();
+    let mut args = ["--release", "--locked", "--package", "vip-ebpf", "--bins", "--target", bpf_target()]
+        .map(String::from)
+        .to_vec();
     if way == Way::Rustup {
         args.extend(["-Z".into(), "build-std=core".into()]);
     }
@@ -300,19 +276,11 @@ pub(crate) fn object_dir(target: &Path) -> PathBuf {
 
 /// The compiler's name of BPF, in the byte order of this machine.
 pub(crate) const fn bpf_target() -> &'static str {
-    if cfg!(target_endian = "big") {
-        "bpfeb-unknown-none"
-    } else {
-        "bpfel-unknown-none"
-    }
+    if cfg!(target_endian = "big") { "bpfeb-unknown-none" } else { "bpfel-unknown-none" }
 }
 
 fn rustflags(linker: &Path, arch: &str, lints: &str) -> Vec<String> {
-    let arch = if arch.starts_with("riscv64") {
-        "riscv64"
-    } else {
-        arch
-    };
+    let arch = if arch.starts_with("riscv64") { "riscv64" } else { arch };
     vec![
         format!("-Clinker={}", linker.display()),
         "-Clink-arg=--btf".into(),
@@ -330,10 +298,7 @@ fn rustflags(linker: &Path, arch: &str, lints: &str) -> Vec<String> {
 /// Reads `rustc -vV`.
 fn compiler(text: &str) -> Option<Compiler> {
     let field = |name: &str| text.lines().find_map(|line| line.strip_prefix(name));
-    Some(Compiler {
-        version: version(field("release: ")?)?,
-        llvm: version(field("LLVM version: ")?)?.0,
-    })
+    Some(Compiler { version: version(field("release: ")?)?, llvm: version(field("LLVM version: ")?)?.0 })
 }
 
 /// Reads the first two numbers of a version, such as `1.96.0+dfsg1-1~deb12u2`, after Debian's epoch if there is one.
@@ -345,10 +310,7 @@ fn version(text: &str) -> Option<(u32, u32)> {
 
 /// Reads `apt-cache policy`.
 fn candidate(text: &str) -> Option<(u32, u32)> {
-    version(
-        text.lines()
-            .find_map(|line| line.trim().strip_prefix("Candidate: "))?,
-    )
+    version(text.lines().find_map(|line| line.trim().strip_prefix("Candidate: "))?)
 }
 
 fn offered() -> Option<(u32, u32)> {
@@ -357,28 +319,18 @@ fn offered() -> Option<(u32, u32)> {
 
 fn has_core(dir: &Path) -> bool {
     let is_core = |name: &str| name.starts_with("libcore-") && name.ends_with(".rlib");
-    fs::read_dir(dir).is_ok_and(|files| {
-        files
-            .flatten()
-            .any(|file| file.file_name().to_str().is_some_and(is_core))
-    })
+    fs::read_dir(dir)
+        .is_ok_and(|files| files.flatten().any(|file| file.file_name().to_str().is_some_and(is_core)))
 }
 
 fn nightly() -> Option<PathBuf> {
     let home = home("RUSTUP_HOME", ".rustup")?;
     let toolchains = fs::read_dir(home.join("toolchains")).ok()?;
-    toolchains
-        .flatten()
-        .map(|toolchain| toolchain.path())
-        .find(|path| {
-            path.file_name()
-                .and_then(|name| name.to_str())
-                .is_some_and(|name| name.starts_with(NIGHTLY))
-                && path
-                    .join("lib/rustlib/src/rust/library/core/Cargo.toml")
-                    .is_file()
-                && path.join("bin/cargo").is_file()
-        })
+    toolchains.flatten().map(|toolchain| toolchain.path()).find(|path| {
+        path.file_name().and_then(|name| name.to_str()).is_some_and(|name| name.starts_with(NIGHTLY))
+            && path.join("lib/rustlib/src/rust/library/core/Cargo.toml").is_file()
+            && path.join("bin/cargo").is_file()
+    })
 }
 
 /// LLVM as Debian, Ubuntu and apt.llvm.org install it, else the one that `LLVM_PREFIX` names.
@@ -387,11 +339,7 @@ fn llvm_prefix() -> Option<PathBuf> {
     [env::var_os("LLVM_PREFIX").map(PathBuf::from), Some(debian)]
         .into_iter()
         .flatten()
-        .find(|prefix| {
-            ["lib64", "lib"]
-                .iter()
-                .any(|lib| prefix.join(lib).join("libLLVM.so").exists())
-        })
+        .find(|prefix| ["lib64", "lib"].iter().any(|lib| prefix.join(lib).join("libLLVM.so").exists()))
 }
 
 /// Every `bpf-linker` and its version. Cargo's own directory comes first: Debian's cargo is not in it.
@@ -423,18 +371,13 @@ fn programs(name: &str) -> impl Iterator<Item = PathBuf> {
     let system = ["/usr/sbin", "/sbin"].map(PathBuf::from);
     let dirs: Vec<PathBuf> = env::split_paths(&path).chain(system).collect();
     let name = name.to_owned();
-    dirs.into_iter()
-        .map(move |dir| dir.join(&name))
-        .filter(|path| path.is_file())
+    dirs.into_iter().map(move |dir| dir.join(&name)).filter(|path| path.is_file())
 }
 
 /// What a command prints, if it succeeds.
 fn output(program: &Path, args: &[&str]) -> Option<String> {
     let output = Command::new(program).args(args).output().ok()?;
-    output
-        .status
-        .success()
-        .then(|| String::from_utf8_lossy(&output.stdout).into_owned())
+    output.status.success().then(|| String::from_utf8_lossy(&output.stdout).into_owned())
 }
 
 #[cfg(test)]
