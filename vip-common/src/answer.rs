@@ -12,7 +12,8 @@ use crate::{
 
 const ICMP_AT: usize = NETWORK + size_of::<Ipv6>();
 /// Length of an advertisement with its one option.
-const ADVERTISEMENT_LEN: usize = size_of::<Neighbour>() + size_of::<LinkLayerAddress>();
+const ADVERTISEMENT_LEN: u16 = 32;
+const _: () = assert!(ADVERTISEMENT_LEN as usize == size_of::<Neighbour>() + size_of::<LinkLayerAddress>());
 /// Neighbour discovery messages are multiples of 8 bytes; ones with more than 8 such units of options are
 /// not looked into.
 const MAX_UNITS: usize = size_of::<Neighbour>() / 8 + 8;
@@ -80,7 +81,7 @@ pub(crate) fn solicitation<F: Frame, T: Tables>(frame: &mut F, tables: &T, port:
     };
     let answer_ip = Ipv6 {
         version_class_label: [0x60, 0, 0, 0],
-        payload_length: [0, ADVERTISEMENT_LEN as u8],
+        payload_length: ADVERTISEMENT_LEN.to_be_bytes(),
         next_header: ICMPV6,
         hop_limit: 255,
         source: asked.target,
@@ -98,7 +99,7 @@ pub(crate) fn solicitation<F: Frame, T: Tables>(frame: &mut F, tables: &T, port:
         + add_units(bytemuck::cast::<_, [[u8; 8]; 1]>(option));
     advertisement.checksum = (!fold(sum)).to_be_bytes();
     let written = frame
-        .resize(ICMP_AT + ADVERTISEMENT_LEN)
+        .resize(ICMP_AT + usize::from(ADVERTISEMENT_LEN))
         .and_then(|()| frame.write(0, header))
         .and_then(|()| frame.write(NETWORK, answer_ip))
         .and_then(|()| frame.write(ICMP_AT, advertisement))
@@ -116,7 +117,7 @@ fn is_valid<F: Frame>(frame: &F, ip: &Ipv6, asked: &Neighbour) -> bool {
     let from_nowhere = ip.source == [0; 16];
     if ip.hop_limit != 255
         || asked.code != 0
-        || len % 8 != 0
+        || !len.is_multiple_of(8)
         || len < size_of::<Neighbour>()
         || len > MAX_UNITS * 8
         || ICMP_AT + len > frame.len()
@@ -125,7 +126,7 @@ fn is_valid<F: Frame>(frame: &F, ip: &Ipv6, asked: &Neighbour) -> bool {
     {
         return false;
     }
-    let mut sum = pseudo_header(ip, len);
+    let mut sum = pseudo_header(ip, u16::from_be_bytes(ip.payload_length));
     let mut next_option = size_of::<Neighbour>() / 8;
     for unit in 0..MAX_UNITS {
         if unit * 8 >= len {
@@ -148,10 +149,10 @@ fn is_valid<F: Frame>(frame: &F, ip: &Ipv6, asked: &Neighbour) -> bool {
 
 /// Sum of the 16-bit words of an ICMPv6 pseudo header (RFC 8200, section 8.1).
 #[inline(always)]
-fn pseudo_header(ip: &Ipv6, len: usize) -> u32 {
+fn pseudo_header(ip: &Ipv6, len: u16) -> u32 {
     add_units(bytemuck::cast::<_, [[u8; 8]; 2]>(ip.source))
         + add_units(bytemuck::cast::<_, [[u8; 8]; 2]>(ip.destination))
-        + len as u32
+        + u32::from(len)
         + u32::from(ICMPV6)
 }
 
@@ -168,6 +169,7 @@ fn add_units<const N: usize>(units: [[u8; 8]; N]) -> u32 {
 
 /// Folds the carries of a one's-complement sum of fewer than 65,536 words into its 16 bits (RFC 1071).
 #[inline(always)]
+#[expect(clippy::cast_possible_truncation, reason = "the carries out of 16 bits have been added")]
 fn fold(sum: u32) -> u16 {
     let sum = (sum & 0xffff) + (sum >> 16);
     ((sum & 0xffff) + (sum >> 16)) as u16

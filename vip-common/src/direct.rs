@@ -89,7 +89,7 @@ fn direct4<F: Frame, T: Tables>(frame: &mut F, tables: &T) -> Action {
         protocol: ip.protocol,
     });
     let ttl = (!service.keeps_ttl()).then(|| decrease_ttl4(&ip));
-    forward(frame, tables, &service, hash, transport.opens, |frame| match ttl {
+    forward(frame, tables, service, hash, transport.opens, |frame| match ttl {
         Some((ttl, checksum)) => {
             frame.write(NETWORK + 8, [ttl])?;
             frame.write(NETWORK + 10, checksum)

@@ -69,7 +69,6 @@ impl FlowKey {
 /// Multiply and shift: as even as a remainder, cheaper, and a bound that every verifier can follow.
 #[inline(always)]
 #[must_use]
-#[expect(clippy::cast_possible_truncation, reason = "the upper half of a product of two u32 fits a u32")]
 pub const fn slot_of(hash: u32, size: u32) -> u32 {
     ((hash as u64 * size as u64) >> 32) as u32
 }
@@ -91,7 +90,6 @@ fn ports(source: [u8; 2], destination: [u8; 2]) -> u64 {
 }
 
 #[inline(always)]
-#[expect(clippy::cast_possible_truncation, reason = "the upper half is what is wanted")]
 const fn upper(sum: u64) -> u32 {
     (sum >> 32) as u32
 }

@@ -43,7 +43,7 @@ macro_rules! layout {
     ($(#[$meta:meta])* $name:ident[$size:literal] { $($(#[$field_meta:meta])* $field:ident: $ty:ty,)+ }) => {
         $(#[$meta])*
         #[repr(C)]
-        #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Pod, Zeroable)]
+        #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Pod, Zeroable)]
         pub struct $name { $($(#[$field_meta])* pub $field: $ty,)+ }
         const _: () = assert!(size_of::<$name>() == $size);
     };
@@ -232,7 +232,6 @@ pub const fn vip_bit4(address: [u8; 4]) -> u32 {
 /// The bit of `VIPS` that stands for an IPv6 address: below [`VIP_BITS`]. Other addresses may share it.
 #[inline(always)]
 #[must_use]
-#[expect(clippy::cast_possible_truncation, reason = "16 bits are left")]
 pub fn vip_bit6(address: [u8; 16]) -> u32 {
     let [network, host] = bytemuck::cast::<_, [[u8; 8]; 2]>(address).map(u64::from_le_bytes);
     let mixed = network.wrapping_mul(0xff51_afd7_ed55_8ccd) ^ host;

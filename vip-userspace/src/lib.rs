@@ -1,1 +1,9 @@
-//! The controller of the packet director.
+//! The controller of the packet director: it turns a configuration and the backends' health into tables, and
+//! publishes them to the kernel.
+//!
+//! Pure modules ([`model`], [`plan`]) decide; they know no kernel, no socket and no clock.
+//! The rest carries out: one system each, and no policy.
+
+pub mod dataplane;
+pub mod model;
+pub mod plan;

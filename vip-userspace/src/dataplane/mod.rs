@@ -1,0 +1,48 @@
+//! Where tables are published: the kernel, or memory.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+use vip_common::{MemberId, tables::MemberCount};
+
+use crate::plan::{Operation, Tables};
+
+/// How the program is attached to an interface.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Mode {
+    /// In the driver, before the kernel allocates a packet buffer.
+    Native,
+    /// In the kernel's stack, with any driver; slower.
+    Generic,
+}
+
+/// What has been counted since the maps were made, summed over CPUs.
+#[derive(Clone, PartialEq, Eq, Default, Debug)]
+pub struct Counts {
+    /// By member; members without a packet are left out.
+    pub members: BTreeMap<MemberId, MemberCount>,
+    /// Packets by [`Reason`](vip_common::Reason), in the order of `Reason::ALL`.
+    pub reasons: Vec<u64>,
+}
+
+/// The tables that packets are directed by. The controller's loop is the only one that writes them.
+pub trait Dataplane {
+    /// What is published now. Rings are read where the services say that they are.
+    ///
+    /// # Errors
+    /// A table can't be read.
+    fn read(&self) -> anyhow::Result<Tables>;
+
+    /// Carries out operations in their order.
+    ///
+    /// # Errors
+    /// One failed; those before it hold, those after it were not tried.
+    fn apply(&mut self, operations: &[Operation]) -> anyhow::Result<()>;
+
+    /// What has been counted.
+    ///
+    /// # Errors
+    /// A counter can't be read.
+    fn counts(&self) -> anyhow::Result<Counts>;
+}

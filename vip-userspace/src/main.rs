@@ -1,0 +1,3 @@
+//! The command line: `vip`.
+
+fn main() {}
