@@ -1,6 +1,6 @@
 //! All tables of the director, as one value: what is published, or what is wanted. Pure.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, sync::Arc};
 
 use vip_common::{
     FlowKey, MemberId,
@@ -20,8 +20,9 @@ pub struct Tables {
     pub services4: BTreeMap<ServiceKey4, Service>,
     /// IPv6 services, and an entry for each VIP itself.
     pub services6: BTreeMap<ServiceKey6, Service>,
-    /// The slots of each ring, by the index of its first slot. Rings do not overlap.
-    pub rings: BTreeMap<u32, Vec<Slot>>,
+    /// The slots of each ring, by the index of its first slot. Rings do not overlap. Shared, so that a ring that has
+    /// not changed is neither copied nor compared.
+    pub rings: BTreeMap<u32, Arc<[Slot]>>,
     /// Members by id.
     pub members: BTreeMap<MemberId, Member>,
     /// Ways out by id.
