@@ -4,6 +4,7 @@
 //! Pure modules ([`model`], [`plan`]) decide; they know no kernel, no socket and no clock.
 //! The rest carries out: one system each, and no policy.
 
+pub mod control;
 pub mod dataplane;
 pub mod model;
 pub mod plan;

@@ -1,0 +1,110 @@
+//! What is said over the control socket: the commands, the questions and the answers. Pure: it knows JSON's shape,
+//! but no socket, no HTTP library and no table.
+
+use serde::{Deserialize, Serialize};
+
+mod refused;
+mod status;
+
+pub use refused::{Code, Refused};
+pub use status::{
+    BackendStatus, InterfaceStatus, MemberStatus, NeighbourStatus, ReasonStatus, ServiceStatus, Status,
+    Totals, Why,
+};
+
+use crate::model::{Admin, Backend, BackendName, Service, ServiceName, service::DEFAULT_WEIGHT};
+
+/// A change that the operator asks for. Closed: all that can be done to a running controller.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+#[serde(tag = "command", rename_all = "kebab-case", deny_unknown_fields)]
+pub enum Command {
+    /// Adds a service with its members.
+    AddService {
+        /// The service.
+        service: Service,
+    },
+    /// Removes a service; its backends stay.
+    RemoveService {
+        /// The service.
+        name: ServiceName,
+    },
+    /// Adds a backend, and makes it a member of services.
+    AddBackend {
+        /// The backend.
+        backend: Backend,
+        /// What it becomes a member of: all of it, or nothing is done.
+        #[serde(default)]
+        services: Vec<Membership>,
+    },
+    /// Ends a backend's part in one service; or in all of them, and removes the backend.
+    RemoveBackend {
+        /// The backend.
+        name: BackendName,
+        /// The one service; where absent, all of them, and the backend itself.
+        #[serde(default)]
+        service: Option<ServiceName>,
+    },
+    /// Sets the operator's wish for a backend's part in one service, or in all of its services.
+    SetAdmin {
+        /// The backend.
+        backend: BackendName,
+        /// The one service; all that it is a member of where absent.
+        #[serde(default)]
+        service: Option<ServiceName>,
+        /// The wish.
+        admin: Admin,
+    },
+    /// Sets a backend's weight in one service, or in all of its services.
+    SetWeight {
+        /// The backend.
+        backend: BackendName,
+        /// The one service; all that it is a member of where absent.
+        #[serde(default)]
+        service: Option<ServiceName>,
+        /// The weight, 0 to [`MAX_WEIGHT`](crate::model::service::MAX_WEIGHT).
+        weight: u32,
+    },
+    /// Takes the program off its interfaces, removes all that is pinned, and ends the controller.
+    Detach,
+}
+
+/// A service that a backend becomes a member of.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Membership {
+    /// The service.
+    pub service: ServiceName,
+    /// Share of new flows, 0 to [`MAX_WEIGHT`](crate::model::service::MAX_WEIGHT).
+    #[serde(default = "default_weight")]
+    pub weight: u32,
+}
+
+fn default_weight() -> u32 {
+    DEFAULT_WEIGHT
+}
+
+/// A question, whose answer changes nothing.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Query {
+    /// All that is known.
+    Status,
+}
+
+/// What somebody at the control socket wants.
+#[derive(Clone, PartialEq, Debug)]
+pub enum Wanted {
+    /// A change.
+    Command(Command),
+    /// An answer.
+    Query(Query),
+}
+
+/// What the controller answers when it does not refuse.
+#[derive(Clone, PartialEq, Debug)]
+pub enum Answer {
+    /// The command has taken effect: the kernel's tables say so.
+    Done,
+    /// The answer to [`Query::Status`].
+    Status(Box<Status>),
+}

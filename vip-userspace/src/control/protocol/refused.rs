@@ -1,0 +1,180 @@
+//! Refusals: one closed list of codes, each with the words for people.
+
+use serde::{Deserialize, Serialize};
+
+use crate::model::Refusal;
+
+/// Why something was refused, and what helps.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, thiserror::Error)]
+#[error("{message}")]
+pub struct Refused {
+    /// For programs.
+    pub code: Code,
+    /// For people: one sentence without a full stop.
+    pub message: String,
+    /// What can be done about it, in the imperative.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub remedy: Option<String>,
+}
+
+/// The kind of a refusal. In JSON in kebab-case: `service-exists`.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Code {
+    /// The request is no JSON of the wanted shape.
+    BadRequest,
+    /// The request's body is too long.
+    TooLong,
+    /// There is no such path.
+    NoSuchPath,
+    /// The path is not for this HTTP method.
+    MethodNotAllowed,
+    /// The controller did not answer in time; the command may still take effect.
+    Timeout,
+    /// The controller is ending.
+    Ending,
+    /// There is a service of that name.
+    ServiceExists,
+    /// A service has that address.
+    AddressTaken,
+    /// There is no service of that name.
+    NoService,
+    /// There is a backend of that name.
+    BackendExists,
+    /// A backend has that address.
+    BackendAddressTaken,
+    /// There is no backend of that name.
+    NoBackend,
+    /// The backend is no member of the service, or of any.
+    NoMember,
+    /// The backend is a member of the service already.
+    MemberExists,
+    /// The backend is a member somewhere.
+    BackendInUse,
+    /// The address is both a VIP and a backend's.
+    VipIsBackend,
+    /// A value is one that it can't be: an address, a MAC, a path, a host name, a check.
+    BadValue,
+    /// A figure is out of its range.
+    OutOfRange,
+    /// The VIP and the backend are of different families.
+    WrongFamily,
+    /// A backend is behind a gateway.
+    NotOnLink,
+    /// There is no such interface.
+    NoInterface,
+    /// The interface has another XDP program.
+    InterfaceTaken,
+    /// A table in the kernel is full.
+    TableFull,
+    /// The kernel refused it; what was published stays.
+    Kernel,
+    /// The configuration file is no valid one.
+    BadConfig,
+    /// Another controller of this instance runs.
+    ControllerRuns,
+    /// No controller of this instance runs.
+    NoController,
+    /// Anything else; also what a newer controller says.
+    #[serde(other)]
+    Failed,
+}
+
+impl Refused {
+    /// A refusal without a remedy.
+    #[must_use]
+    pub fn new(code: Code, message: impl Into<String>) -> Self {
+        Self { code, message: message.into(), remedy: None }
+    }
+
+    /// The same, with what can be done about it.
+    #[must_use]
+    pub fn with_remedy(self, remedy: impl Into<String>) -> Self {
+        Self { remedy: Some(remedy.into()), ..self }
+    }
+}
+
+impl Code {
+    /// The HTTP status (RFC 9110, section 15) that goes with it.
+    #[must_use]
+    pub const fn http_status(self) -> u16 {
+        match self {
+            Self::BadRequest => 400,
+            Self::NoSuchPath | Self::NoService | Self::NoBackend | Self::NoMember => 404,
+            Self::MethodNotAllowed => 405,
+            Self::TooLong => 413,
+            Self::Failed | Self::Kernel => 500,
+            Self::Ending | Self::NoController => 503,
+            Self::Timeout => 504,
+            Self::ServiceExists
+            | Self::AddressTaken
+            | Self::BackendExists
+            | Self::BackendAddressTaken
+            | Self::MemberExists
+            | Self::BackendInUse
+            | Self::VipIsBackend
+            | Self::BadValue
+            | Self::OutOfRange
+            | Self::WrongFamily
+            | Self::NotOnLink
+            | Self::NoInterface
+            | Self::InterfaceTaken
+            | Self::TableFull
+            | Self::BadConfig
+            | Self::ControllerRuns => 409,
+        }
+    }
+}
+
+impl From<Refusal> for Refused {
+    fn from(refusal: Refusal) -> Self {
+        let code = match &refusal {
+            Refusal::ServiceExists(_) => Code::ServiceExists,
+            Refusal::AddressTaken { .. } => Code::AddressTaken,
+            Refusal::NoService(_) => Code::NoService,
+            Refusal::BackendExists(_) => Code::BackendExists,
+            Refusal::BackendAddressTaken { .. } => Code::BackendAddressTaken,
+            Refusal::NoBackend(_) => Code::NoBackend,
+            Refusal::NoMember { .. } | Refusal::NoMembership(_) => Code::NoMember,
+            Refusal::MemberExists { .. } => Code::MemberExists,
+            Refusal::BackendInUse { .. } => Code::BackendInUse,
+            Refusal::VipIsBackend { .. } => Code::VipIsBackend,
+            Refusal::NoAddress(_)
+            | Refusal::BadBackendAddress(..)
+            | Refusal::BadMac(..)
+            | Refusal::BadVip(..)
+            | Refusal::BadPath { .. }
+            | Refusal::BadHost { .. }
+            | Refusal::UdpCheck { .. } => Code::BadValue,
+            Refusal::OutOfRange { .. } => Code::OutOfRange,
+            Refusal::WrongFamily { .. } => Code::WrongFamily,
+        };
+        let refused = Self::new(code, refusal.to_string());
+        match &refusal {
+            Refusal::NoService(_) => refused.with_remedy("see `vip service list`"),
+            Refusal::NoBackend(_) => refused.with_remedy("see `vip backend list`"),
+            _ => refused,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_code_of_a_newer_controller_is_read_as_failed() {
+        let refused: Refused = serde_json::from_str(r#"{"code":"moon-phase","message":"not tonight"}"#)
+            .expect("a refusal with an unknown code");
+        assert_eq!(refused, Refused::new(Code::Failed, "not tonight"));
+    }
+
+    #[test]
+    fn a_refusal_is_json_with_a_kebab_case_code() {
+        let refusal = Refusal::NoBackend("b9".parse().expect("a name"));
+        assert_eq!(
+            serde_json::to_string(&Refused::from(refusal)).expect("JSON"),
+            r#"{"code":"no-backend","message":"there is no backend b9","remedy":"see `vip backend list`"}"#
+        );
+    }
+}
