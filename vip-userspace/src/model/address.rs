@@ -61,6 +61,7 @@ impl FromStr for Protocol {
 
 /// A service as clients address it: `10.200.0.1:80/tcp`, `[fd00:200::1]:80/tcp`.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
 pub struct ServiceAddress {
     /// The VIP.
     pub vip: IpAddr,
@@ -92,6 +93,20 @@ impl FromStr for ServiceAddress {
             return Err(bad());
         }
         Ok(Self { vip: socket.ip(), port: socket.port(), protocol })
+    }
+}
+
+impl TryFrom<String> for ServiceAddress {
+    type Error = BadAddress;
+
+    fn try_from(text: String) -> Result<Self, BadAddress> {
+        text.parse()
+    }
+}
+
+impl From<ServiceAddress> for String {
+    fn from(address: ServiceAddress) -> Self {
+        address.to_string()
     }
 }
 

@@ -3,6 +3,7 @@
 
 pub mod address;
 pub mod backend;
+pub mod duration;
 pub mod eligibility;
 pub mod intent;
 pub mod names;

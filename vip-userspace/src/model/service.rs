@@ -74,8 +74,10 @@ pub struct Check {
     /// What one probe does.
     pub probe: Probe,
     /// Time from one probe's start to the next, 10 ms to 1 h.
+    #[serde(with = "super::duration")]
     pub interval: Duration,
     /// Time that a probe has to succeed, 1 ms to `interval`.
+    #[serde(with = "super::duration")]
     pub timeout: Duration,
     /// Successes in a row that take a member in, 1 to 100.
     pub rise: u32,
