@@ -2,20 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use serde::{Deserialize, Serialize};
 use vip_common::{MemberId, tables::MemberCount};
 
+pub use crate::model::{AttachMode, Capacity, Mode};
 use crate::plan::{Operation, Tables};
-
-/// How the program is attached to an interface.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Mode {
-    /// In the driver, before the kernel allocates a packet buffer.
-    Native,
-    /// In the kernel's stack, with any driver; slower.
-    Generic,
-}
 
 /// What has been counted since the maps were made, summed over CPUs.
 #[derive(Clone, PartialEq, Eq, Default, Debug)]

@@ -1,0 +1,194 @@
+//! The heart of the controller: what each event does to the world, and how the world gets into the tables. It knows
+//! no socket and no clock.
+
+use std::{
+    collections::BTreeMap,
+    net::IpAddr,
+};
+
+use anyhow::Context as _;
+
+use super::commands;
+use crate::{
+    control::protocol::{Code, Command, Refused},
+    dataplane::Dataplane,
+    model::{Checked, Health, Ineligible, Link, Mac, MemberKey, Neighbour, NoNeighbour, World},
+    plan::{Composer, Numbers, Tables, plan},
+    ring::RingKey,
+};
+
+/// A member became eligible, or ceased to be.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Transition {
+    /// The member.
+    pub member: MemberKey,
+    /// Where its packets go, or why it gets no new flows.
+    pub now: Result<Neighbour, Ineligible>,
+}
+
+/// The state of the loop: the world, and what of it is published.
+#[derive(Debug)]
+pub struct Controller<D> {
+    world: World,
+    numbers: Numbers,
+    composer: Composer,
+    dataplane: D,
+    published: Tables,
+    /// The last apply failed half-way: what is published must be read anew.
+    in_doubt: bool,
+    eligible: BTreeMap<MemberKey, Result<Neighbour, Ineligible>>,
+}
+
+impl<D: Dataplane> Controller<D> {
+    /// A controller whose tables are those that `dataplane` has.
+    ///
+    /// # Errors
+    /// The tables can't be read.
+    pub fn new(world: World, numbers: Numbers, key: RingKey, dataplane: D) -> anyhow::Result<Self> {
+        let published = dataplane.read().context("read the published tables")?;
+        let composer = Composer::new(key);
+        let eligible = BTreeMap::new();
+        Ok(Self { world, numbers, composer, dataplane, published, in_doubt: false, eligible })
+    }
+
+    /// Intent and knowledge.
+    #[must_use]
+    pub fn world(&self) -> &World {
+        &self.world
+    }
+
+    /// Which numbers are whose.
+    #[must_use]
+    pub fn numbers(&self) -> &Numbers {
+        &self.numbers
+    }
+
+    /// What is published.
+    #[must_use]
+    pub fn published(&self) -> &Tables {
+        &self.published
+    }
+
+    /// Where it is published.
+    #[must_use]
+    pub fn dataplane(&self) -> &D {
+        &self.dataplane
+    }
+
+    /// The same, for attaching.
+    pub fn dataplane_mut(&mut self) -> &mut D {
+        &mut self.dataplane
+    }
+
+    /// Carries out a command, up to the kernel. Where it is refused, or the kernel refuses it, nothing has changed.
+    ///
+    /// # Errors
+    /// Why it is refused.
+    pub fn command(&mut self, command: &Command) -> Result<Vec<Transition>, Refused> {
+        let before = (self.world.clone(), self.numbers.clone());
+        let done = self.try_command(command);
+        if done.is_err() {
+            (self.world, self.numbers) = before;
+        }
+        done
+    }
+
+    fn try_command(&mut self, command: &Command) -> Result<Vec<Transition>, Refused> {
+        commands::apply(&mut self.world.intent, command)?;
+        self.world.forget_the_gone();
+        self.numbers
+            .assign(&self.world.intent, &self.published)
+            .map_err(|full| Refused::new(Code::TableFull, full.to_string()))?;
+        self.publish().map_err(|error| Refused::new(Code::Kernel, format!("{error:#}")))
+    }
+
+    /// A probe's verdict, or a new cause of an old one.
+    pub fn verdict(&mut self, member: MemberKey, health: Health, cause: String) {
+        self.world.checked.insert(member, Checked { health, cause });
+    }
+
+    /// Where a backend's address is now.
+    pub fn neighbour(&mut self, address: IpAddr, found: Result<Neighbour, NoNeighbour>) {
+        self.world.neighbours.insert(address, found);
+    }
+
+    /// An interface is there, with this name and MAC.
+    pub fn link(&mut self, ifindex: u32, name: String, mac: Mac) {
+        let is_port = self.world.links.get(&ifindex).is_some_and(|link| link.is_port);
+        self.world.links.insert(ifindex, Link { name, mac, is_port });
+    }
+
+    /// An interface is gone.
+    pub fn link_gone(&mut self, ifindex: u32) {
+        self.world.links.remove(&ifindex);
+    }
+
+    /// The director is attached to an interface.
+    pub fn port(&mut self, ifindex: u32, name: String, mac: Mac) {
+        self.world.links.insert(ifindex, Link { name, mac, is_port: true });
+    }
+
+    /// The addresses of this box.
+    pub fn local(&mut self, addresses: std::collections::BTreeSet<IpAddr>) {
+        self.world.local = addresses;
+    }
+
+    /// Brings the tables to what the world asks for, and tells which members that concerned.
+    ///
+    /// # Errors
+    /// The dataplane failed; what is published is read anew before the next attempt.
+    pub fn publish(&mut self) -> anyhow::Result<Vec<Transition>> {
+        if self.in_doubt {
+            self.published = self.dataplane.read().context("read the published tables")?;
+            self.in_doubt = false;
+        }
+        let wanted = self.composer.compose(&self.world, &mut self.numbers);
+        let operations = plan(&self.published, &wanted);
+        if !operations.is_empty() {
+            self.in_doubt = true;
+            self.dataplane.apply(&operations).context("publish tables")?;
+            self.in_doubt = false;
+        }
+        self.published = wanted;
+        Ok(self.transitions())
+    }
+
+    /// The members whose eligibility differs from that at the last call.
+    fn transitions(&mut self) -> Vec<Transition> {
+        let mut now = BTreeMap::new();
+        for service in self.world.intent.services().values() {
+            for member in &service.members {
+                let key = (service.name.clone(), member.backend.clone());
+                now.insert(key, self.world.eligibility(service, member));
+            }
+        }
+        let before = std::mem::replace(&mut self.eligible, now);
+        let changed = self.eligible.iter().filter(|(key, now)| before.get(*key) != Some(*now));
+        changed.map(|(key, now)| Transition { member: key.clone(), now: now.clone() }).collect()
+    }
+}
+
+/// What tables that were published before say of the world: who was up and where, until somebody knows better.
+pub(super) fn adopt(world: &mut World, published: &Tables, labels: &BTreeMap<vip_common::MemberId, MemberKey>) {
+    for (id, key) in labels {
+        let Some(entry) = published.members.get(id) else { continue };
+        let (service, backend) = (world.intent.services().get(&key.0), world.intent.backends().get(&key.1));
+        let (Some(service), Some(backend)) = (service, backend) else { continue };
+        let Some(egress) = published.egresses.get(&entry.egress) else { continue };
+        if let Some(address) = backend.address_for(service.address.vip) {
+            let neighbour = Neighbour { mac: Mac(entry.mac), ifindex: egress.ifindex };
+            world.neighbours.entry(address).or_insert(Ok(neighbour));
+        }
+        if service.check.is_some() {
+            let up = entry.state == vip_common::tables::Member::UP;
+            let wanted = world.intent.admin(&key.0, &key.1) == crate::model::Admin::Enabled;
+            let health = match (up, wanted) {
+                (true, _) => Health::Up,
+                (false, true) => Health::Down,
+                (false, false) => Health::Unknown,
+            };
+            let cause = if up { String::new() } else { "since before the controller started".to_owned() };
+            world.checked.insert(key.clone(), Checked { health, cause });
+        }
+    }
+}

@@ -1,0 +1,195 @@
+//! What a controller leaves for the next one: the operator's wishes by command, the names of what is published, the
+//! secret seed. Files in one directory, each replaced as a whole.
+
+use std::{
+    collections::BTreeMap,
+    fs,
+    io::{self, Write as _},
+    os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _},
+    path::{Path, PathBuf},
+};
+
+use anyhow::Context as _;
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
+use vip_common::MemberId;
+
+use crate::{
+    control::protocol::Command,
+    model::{Intent, MemberKey},
+    ring::RingKey,
+};
+
+/// The directory of one instance.
+#[derive(Clone, Debug)]
+pub struct Memory {
+    directory: PathBuf,
+}
+
+/// Whose the numbers in the published tables are, for whoever reads them without a controller.
+#[derive(Clone, PartialEq, Eq, Default, Debug, Serialize, Deserialize)]
+pub struct Labels {
+    /// The intent that was published.
+    pub intent: Intent,
+    /// Members by id.
+    pub members: Vec<(u32, MemberKey)>,
+    /// Link-layer groups that ports were made to listen to: interface index, group.
+    pub groups: Vec<(u32, crate::model::Mac)>,
+}
+
+impl Labels {
+    /// Members by id.
+    #[must_use]
+    pub fn by_id(&self) -> BTreeMap<MemberId, MemberKey> {
+        self.members.iter().map(|(id, key)| (MemberId(*id), key.clone())).collect()
+    }
+}
+
+impl Memory {
+    /// Makes the directory where there is none. Only its owner may look into it.
+    ///
+    /// # Errors
+    /// It can't be made.
+    pub fn open(directory: &Path) -> anyhow::Result<Self> {
+        fs::DirBuilder::new()
+            .recursive(true)
+            .mode(0o700)
+            .create(directory)
+            .with_context(|| format!("make the state directory {}", directory.display()))?;
+        Ok(Self { directory: directory.to_owned() })
+    }
+
+    /// The directory, whether it exists or not: for reading only.
+    #[must_use]
+    pub fn at(directory: &Path) -> Self {
+        Self { directory: directory.to_owned() }
+    }
+
+    /// The names of what is published; none if nobody has left any.
+    ///
+    /// # Errors
+    /// The file can't be read.
+    pub fn labels(&self) -> anyhow::Result<Option<Labels>> {
+        self.load("published.json")
+    }
+
+    /// Keeps the names of what is published.
+    ///
+    /// # Errors
+    /// The file can't be written.
+    pub fn keep_labels(&self, labels: &Labels) -> anyhow::Result<()> {
+        self.keep("published.json", &serde_json::to_vec_pretty(labels)?)
+    }
+
+    /// Nothing is published any more.
+    ///
+    /// # Errors
+    /// The file can't be removed.
+    pub fn forget_labels(&self) -> anyhow::Result<()> {
+        let path = self.directory.join("published.json");
+        match fs::remove_file(&path) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                Err(error).with_context(|| format!("remove {}", path.display()))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// The operator's commands that still hold, in their order.
+    ///
+    /// # Errors
+    /// The file can't be read.
+    pub fn wishes(&self) -> anyhow::Result<Vec<Command>> {
+        Ok(self.load("wishes.json")?.unwrap_or_default())
+    }
+
+    /// Keeps the operator's commands.
+    ///
+    /// # Errors
+    /// The file can't be written.
+    pub fn keep_wishes(&self, wishes: &[Command]) -> anyhow::Result<()> {
+        self.keep("wishes.json", &serde_json::to_vec_pretty(wishes)?)
+    }
+
+    /// The secret that rings and flow hash are made with; made at first use.
+    ///
+    /// # Errors
+    /// The file can't be read or written, or holds no seed.
+    pub fn seed(&self) -> anyhow::Result<RingKey> {
+        let path = self.directory.join("seed");
+        match fs::read_to_string(&path) {
+            Ok(text) => {
+                text.trim().parse().with_context(|| format!("{} holds no seed: remove it for a new one", path.display()))
+            }
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                let mut bytes = [0; 16];
+                rustix::rand::getrandom(&mut bytes, rustix::rand::GetRandomFlags::empty())
+                    .context("ask the kernel for random bytes")?;
+                let key = RingKey::new(bytes);
+                self.keep("seed", key.reveal().as_bytes())?;
+                Ok(key)
+            }
+            Err(error) => Err(error).with_context(|| format!("read {}", path.display())),
+        }
+    }
+
+    fn load<T: DeserializeOwned>(&self, name: &str) -> anyhow::Result<Option<T>> {
+        let path = self.directory.join(name);
+        match fs::read(&path) {
+            Ok(bytes) => serde_json::from_slice(&bytes)
+                .map(Some)
+                .with_context(|| format!("{} is damaged: remove it to go on without", path.display())),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(error).with_context(|| format!("read {}", path.display())),
+        }
+    }
+
+    /// Writes beside and renames: a reader, or a crash, meets the old file or the new one.
+    fn keep(&self, name: &str, bytes: &[u8]) -> anyhow::Result<()> {
+        let (path, new) = (self.directory.join(name), self.directory.join(format!("{name}.new")));
+        let write = || -> io::Result<()> {
+            let mut file =
+                fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&new)?;
+            file.write_all(bytes)?;
+            file.sync_all()?;
+            fs::rename(&new, &path)
+        };
+        write().with_context(|| format!("write {}", path.display()))
+    }
+}
+
+/// Adds a wish, and drops those that it makes pointless.
+pub(super) fn add_wish(wishes: &mut Vec<Command>, wish: Command) {
+    wishes.retain(|old| !replaces(&wish, old));
+    wishes.push(wish);
+}
+
+fn replaces(new: &Command, old: &Command) -> bool {
+    match (new, old) {
+        (Command::SetAdmin { backend, service, .. }, Command::SetAdmin { backend: b, service: s, .. })
+        | (Command::SetWeight { backend, service, .. }, Command::SetWeight { backend: b, service: s, .. }) => {
+            backend == b && (service.is_none() || service == s)
+        }
+        _ => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::Admin;
+
+    fn admin(backend: &str, service: Option<&str>, admin: Admin) -> Command {
+        let service = service.map(|service| service.parse().expect("a name"));
+        Command::SetAdmin { backend: backend.parse().expect("a name"), service, admin }
+    }
+
+    #[test]
+    fn a_wish_replaces_those_that_it_makes_pointless_and_no_others() {
+        let mut wishes = Vec::new();
+        add_wish(&mut wishes, admin("b1", Some("web"), Admin::Disabled));
+        add_wish(&mut wishes, admin("b2", None, Admin::Disabled));
+        add_wish(&mut wishes, admin("b1", Some("dns"), Admin::Disabled));
+        add_wish(&mut wishes, admin("b1", None, Admin::Enabled));
+        assert_eq!(wishes, [admin("b2", None, Admin::Disabled), admin("b1", None, Admin::Enabled)]);
+    }
+}

@@ -1,0 +1,16 @@
+//! The controller: one loop, one writer. Events change the world, the world is composed to tables, the plan says what
+//! differs, the dataplane writes it.
+
+mod commands;
+mod core;
+mod memory;
+mod offline;
+mod run;
+mod status;
+
+pub use self::{
+    core::{Controller, Transition},
+    memory::Memory,
+    offline::{detach, offline_status},
+    run::{RunOptions, run},
+};

@@ -1,0 +1,140 @@
+//! The status: what is wanted, what is known and what was counted, in the words of the protocol.
+
+use std::collections::BTreeMap;
+
+use vip_common::{MemberId, tables::MemberCount};
+
+use crate::{
+    control::protocol::{
+        BackendStatus, InterfaceStatus, MemberStatus, NeighbourStatus, ReasonStatus, ServiceStatus, Status, Totals,
+        Why,
+    },
+    dataplane::Counts,
+    model::{Backend, Member, MemberKey, NoNeighbour, Service, World},
+    plan::{Numbers, Tables},
+};
+
+/// All that a status is made from.
+pub(super) struct Sources<'a> {
+    pub(super) instance: &'a str,
+    /// Process id and whole seconds since its start, where a controller runs.
+    pub(super) controller: Option<(u32, u64)>,
+    pub(super) interfaces: Vec<InterfaceStatus>,
+    pub(super) world: &'a World,
+    pub(super) numbers: &'a Numbers,
+    pub(super) published: &'a Tables,
+    pub(super) counts: &'a Counts,
+    /// Whole seconds since a member's eligibility changed.
+    pub(super) ages: BTreeMap<MemberKey, u64>,
+}
+
+impl Sources<'_> {
+    pub(super) fn status(self) -> Status {
+        Status {
+            instance: self.instance.to_owned(),
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            controller: self.controller.is_some(),
+            pid: self.controller.map(|(pid, _)| pid),
+            uptime_seconds: self.controller.map(|(_, uptime)| uptime),
+            layout: vip_common::tables::LAYOUT,
+            services: self.world.intent.services().values().map(|service| self.service(service)).collect(),
+            backends: self.world.intent.backends().values().map(|backend| self.backend(backend)).collect(),
+            reasons: ReasonStatus::all(&self.counts.reasons),
+            interfaces: self.interfaces,
+        }
+    }
+
+    fn service(&self, service: &Service) -> ServiceStatus {
+        let owned = self.owned(service);
+        let members: Vec<_> = service.members.iter().map(|member| self.member(service, member, &owned)).collect();
+        ServiceStatus {
+            name: service.name.clone(),
+            address: service.address,
+            slots: service.slots,
+            ttl: service.ttl,
+            check: service.check.clone(),
+            eligible: count(members.iter().filter(|member| member.eligible)),
+            total: count(members.iter()),
+            totals: members.iter().fold(Totals::default(), |sum, member| sum.plus(member.totals)),
+            members,
+        }
+    }
+
+    fn member(&self, service: &Service, member: &Member, owned: &BTreeMap<MemberId, u32>) -> MemberStatus {
+        let key = (service.name.clone(), member.backend.clone());
+        let id = self.numbers.member(&key).unwrap_or(MemberId::NOBODY);
+        let backend = self.world.intent.backends().get(&member.backend);
+        let vip = service.address.vip;
+        let neighbour = backend.and_then(|backend| self.world.neighbour(backend, vip).ok());
+        let eligibility = self.world.eligibility(service, member);
+        let slots = owned.get(&id).copied().unwrap_or_default();
+        let checked = self.world.checked.get(&key);
+        MemberStatus {
+            backend: member.backend.clone(),
+            id: id.0,
+            address: backend.and_then(|backend| backend.address_for(vip)),
+            weight: Some(member.weight),
+            admin: Some(self.world.intent.admin(&service.name, &member.backend)),
+            health: service
+                .check
+                .as_ref()
+                .map(|_| checked.map_or(crate::model::Health::Unknown, |checked| checked.health)),
+            eligible: eligibility.is_ok(),
+            why_not: eligibility.err().map(Why::from),
+            mac: neighbour.map(|neighbour| neighbour.mac),
+            interface: neighbour.and_then(|neighbour| self.interface(neighbour.ifindex)),
+            slots,
+            share: f64::from(slots) / f64::from(service.slots.max(1)),
+            totals: self.totals(id),
+            last_change_seconds: self.ages.get(&key).copied(),
+        }
+    }
+
+    fn backend(&self, backend: &Backend) -> BackendStatus {
+        let services: Vec<_> = self.world.intent.services_of(&backend.name).map(|service| &service.name).collect();
+        let ids = services.iter().filter_map(|service| {
+            self.numbers.member(&((*service).clone(), backend.name.clone()))
+        });
+        BackendStatus {
+            name: backend.name.clone(),
+            addresses: backend.addresses().map(|address| self.address(backend, address)).collect(),
+            totals: ids.fold(Totals::default(), |sum, id| sum.plus(self.totals(id))),
+            services: services.into_iter().cloned().collect(),
+        }
+    }
+
+    fn address(&self, backend: &Backend, address: std::net::IpAddr) -> NeighbourStatus {
+        // For a VIP of the address's own family, that address is the one that counts.
+        let neighbour: Result<_, NoNeighbour> = self.world.neighbour(backend, address);
+        NeighbourStatus {
+            address,
+            mac: neighbour.as_ref().ok().map(|neighbour| neighbour.mac),
+            interface: neighbour.as_ref().ok().and_then(|neighbour| self.interface(neighbour.ifindex)),
+            why_not: neighbour.err().map(Why::from),
+        }
+    }
+
+    /// How many slots of the service's ring name each member.
+    fn owned(&self, service: &Service) -> BTreeMap<MemberId, u32> {
+        let mut owned = BTreeMap::new();
+        let ring = self.numbers.ring(&service.name).and_then(|(place, _)| self.published.rings.get(&place.first));
+        for slot in ring.into_iter().flat_map(|ring| ring.iter()) {
+            *owned.entry(slot.current).or_default() += 1;
+        }
+        owned
+    }
+
+    fn totals(&self, id: MemberId) -> Totals {
+        let MemberCount { packets, bytes, flows } =
+            self.counts.members.get(&id).copied().unwrap_or_else(bytemuck::Zeroable::zeroed);
+        Totals { packets, bytes, flows }
+    }
+
+    fn interface(&self, ifindex: u32) -> Option<String> {
+        self.world.links.get(&ifindex).map(|link| link.name.clone())
+    }
+}
+
+fn count<T>(things: impl Iterator<Item = T>) -> u32 {
+    u32::try_from(things.count()).unwrap_or(u32::MAX)
+}

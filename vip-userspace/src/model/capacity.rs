@@ -1,0 +1,35 @@
+//! How much the tables hold: fixed when they are made.
+
+use serde::{Deserialize, Serialize};
+
+/// Sizes of the tables.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Capacity {
+    /// Slots of all rings together; 8 bytes each.
+    pub slots: u32,
+    /// Members of all services together; 8 bytes each, and 24 a CPU for their counters.
+    pub members: u32,
+    /// Services, and as many VIPs, of each address family.
+    pub services: u32,
+}
+
+impl Default for Capacity {
+    /// 128 services with rings of the default size: 16 MiB.
+    fn default() -> Self {
+        Self { slots: 1 << 21, members: 4096, services: 1024 }
+    }
+}
+
+impl Capacity {
+    /// Entries of `MEMBERS`: id 0 is nobody.
+    #[must_use]
+    pub const fn member_entries(self) -> u32 {
+        self.members.saturating_add(1)
+    }
+
+    /// Entries of `SERVICES4` and of `SERVICES6`: each service may have a VIP of its own, which has an entry too.
+    #[must_use]
+    pub const fn service_entries(self) -> u32 {
+        self.services.saturating_mul(2)
+    }
+}
