@@ -1,1 +1,3 @@
-//! Test support.
+//! What the tests share: real networks, and the decision in the kernel.
+
+pub mod net;

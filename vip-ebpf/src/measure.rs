@@ -91,6 +91,12 @@ fn bare(_context: XdpContext) -> u32 {
     xdp_action::XDP_TX
 }
 
+/// Leaves every packet to the kernel. A veth takes what XDP sends to it only from a peer with an XDP program.
+#[xdp]
+fn pass(_context: XdpContext) -> u32 {
+    xdp_action::XDP_PASS
+}
+
 #[cfg(target_arch = "bpf")]
 #[panic_handler]
 fn panic(_info: &core::panic::PanicInfo<'_>) -> ! {

@@ -1,5 +1,7 @@
 //! Where tables are published: the kernel, or memory.
 
+pub mod object;
+
 use std::collections::BTreeMap;
 
 use vip_common::{MemberId, tables::MemberCount};

@@ -1,0 +1,21 @@
+//! Real networks for tests: namespaces, a switch, hosts on it and servers in them. Knows nothing of what the director
+//! decides.
+//!
+//! Everything is named with a random prefix and removed when its guard is dropped, on panic as well.
+
+mod host;
+mod namespace;
+mod nginx;
+mod process;
+mod switch;
+mod tool;
+mod topology;
+mod wait;
+
+pub use host::Host;
+pub use namespace::{Namespace, sweep};
+pub use nginx::Nginx;
+pub use process::{Process, Signal};
+pub use tool::{require_root, run, run_with_input};
+pub use topology::{DEFAULT_VIPS, Topology, TopologyBuilder};
+pub use wait::wait_for;

@@ -1,0 +1,7 @@
+//! The BPF programs as this build compiled them: bytes, aligned for the loader.
+
+/// The program `director` and its maps.
+pub static DIRECTOR: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/vip-director"));
+
+/// The programs that measure, and `pass`, which leaves every packet to the kernel.
+pub static MEASURE: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/vip-measure"));
