@@ -1,10 +1,11 @@
 //! The controller of the packet director: it turns a configuration and the backends' health into tables, and
 //! publishes them to the kernel.
 //!
-//! Pure modules ([`model`], [`plan`]) decide; they know no kernel, no socket and no clock.
+//! Pure modules ([`model`], [`ring`], [`plan`]) decide; they know no kernel, no socket and no clock.
 //! The rest carries out: one system each, and no policy.
 
 pub mod control;
 pub mod dataplane;
 pub mod model;
 pub mod plan;
+pub mod ring;
