@@ -13,7 +13,7 @@ use std::{
 #[path = "../xtask/src/toolchain.rs"]
 mod toolchain;
 
-use toolchain::{Machine, OVERRIDE, build_args, object_dir};
+use toolchain::{Machine, OVERRIDE, bpf_target, build_args};
 
 /// The binaries of `vip-ebpf`, as `include_bytes_aligned!` finds them in `OUT_DIR`.
 const OBJECTS: [&str; 2] = ["vip-director", "vip-measure"];
@@ -55,7 +55,8 @@ fn build() -> Result<(), Failure> {
     let machine = Machine::look();
     let way = machine.ready().map_err(Failure::Toolchain)?;
     let out = PathBuf::from(variable("OUT_DIR"));
-    let target = out.join("bpf");
+    // Beside the outer cargo's own directories, so that debug, release, clippy and doc share what is compiled.
+    let target = out.ancestors().nth(4).unwrap_or(&out).join("bpf");
     let output = machine
         .cargo(way, Path::new(&variable("CARGO")), &variable("CARGO_CFG_TARGET_ARCH"), "-Awarnings")
         .current_dir(workspace)
@@ -68,7 +69,7 @@ fn build() -> Result<(), Failure> {
         return Err(Failure::Build(String::from_utf8_lossy(&output.stderr).into_owned()));
     }
     for object in OBJECTS {
-        let built = object_dir(&target).join(object);
+        let built = target.join(bpf_target()).join("release").join(object);
         fs::copy(&built, out.join(object))
             .map_err(|error| Failure::Build(format!("copy {}: {error}", built.display())))?;
     }

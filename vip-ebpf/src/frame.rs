@@ -57,6 +57,7 @@ impl Frame for XdpFrame<'_> {
     }
 
     #[inline(always)]
+    #[expect(clippy::cast_possible_truncation, reason = "a frame's length fits 16 bits")]
     fn resize(&mut self, len: usize) -> Option<()> {
         let more = len as i64 - self.len() as i64;
         // SAFETY: the helper takes the context that the kernel passed; the pointers it invalidates are read anew.

@@ -15,6 +15,7 @@ use crate::{
 
 /// Directs one packet.
 #[xdp]
+#[expect(clippy::needless_pass_by_value, reason = "`#[xdp]` calls it so")]
 fn director(context: XdpContext) -> u32 {
     let mut frame = XdpFrame::new(&context);
     let action = direct(&mut frame, &KernelTables);
@@ -31,6 +32,7 @@ fn director(context: XdpContext) -> u32 {
 
 #[inline(always)]
 #[expect(unsafe_code, reason = "a helper of the kernel")]
+#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "an XDP action in a wider type")]
 fn redirect(ifindex: u32) -> u32 {
     // SAFETY: the helper takes any index; one that is gone costs this packet alone.
     unsafe { bpf_redirect(ifindex, 0) as u32 }

@@ -32,6 +32,7 @@ static FLOOR_VIPS: HashMap<u32, FloorMacs, 1024> = HashMap::new();
 
 /// Writes the next flow's packet over the frame and tail-calls the program under test.
 #[xdp]
+#[expect(clippy::needless_pass_by_value, reason = "`#[xdp]` calls it so")]
 fn driver(context: XdpContext) -> u32 {
     let mut frame = XdpFrame::new(&context);
     let target = feed(&mut frame);
@@ -66,6 +67,7 @@ fn feed(frame: &mut XdpFrame<'_>) -> Option<u32> {
 
 /// What must be done at least: header checks, one hash look-up of the VIP, two MACs.
 #[xdp]
+#[expect(clippy::needless_pass_by_value, reason = "`#[xdp]` calls it so")]
 fn floor(context: XdpContext) -> u32 {
     floor_of(&mut XdpFrame::new(&context)).unwrap_or(xdp_action::XDP_PASS)
 }

@@ -1,6 +1,68 @@
-//! The project's own commands.
+//! The project's own commands, `cargo xtask …`: which verbs there are. Each verb is a file of its own; this one
+//! only reads the command line. It compiles without a BPF toolchain, because `setup` installs that.
 
-#[expect(dead_code, reason = "used by the verbs")]
+mod bench;
+mod build;
+mod ci;
+mod imports;
+mod lab;
+mod lint;
+mod setup;
+mod shell;
+mod sizes;
+mod source;
+mod test;
 mod toolchain;
+mod unsafety;
 
-fn main() {}
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+/// The project's own commands. Each one installs what it needs first.
+#[derive(Parser)]
+#[command(name = "cargo xtask", bin_name = "cargo xtask")]
+struct Arguments {
+    #[command(subcommand)]
+    verb: Verb,
+}
+
+#[derive(Subcommand)]
+enum Verb {
+    /// Install what is missing: a BPF toolchain, and the programs that the tests and the lab run
+    Setup(setup::Arguments),
+    /// Build the controller, the tools and the BPF programs
+    Build(build::Arguments),
+    /// Run every test and print the counts; needs root
+    Test(test::Arguments),
+    /// Check formatting, lints, documentation and the house rules
+    Lint,
+    /// Show a VIP surviving the death of a backend, in network namespaces; needs root
+    Lab(lab::Arguments),
+    /// Measure the cost of a packet; needs root
+    Bench(bench::Arguments),
+    /// All that a change must pass: setup, lint and test
+    Ci,
+}
+
+fn main() -> ExitCode {
+    match run(Arguments::parse().verb) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            shell::say(format!("{error:#}"));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(verb: Verb) -> anyhow::Result<()> {
+    match verb {
+        Verb::Setup(arguments) => setup::run(&arguments),
+        Verb::Build(arguments) => build::run(&arguments),
+        Verb::Test(arguments) => test::run(&arguments),
+        Verb::Lint => lint::run(),
+        Verb::Lab(arguments) => lab::run(&arguments),
+        Verb::Bench(arguments) => bench::run(&arguments),
+        Verb::Ci => ci::run(),
+    }
+}

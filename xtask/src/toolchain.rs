@@ -269,11 +269,6 @@ pub(crate) fn build_args(way: Way, target: &Path) -> Vec<String> {
     args
 }
 
-/// The directory below cargo's target directory that the BPF programs are in.
-pub(crate) fn object_dir(target: &Path) -> PathBuf {
-    target.join(bpf_target()).join("release")
-}
-
 /// The compiler's name of BPF, in the byte order of this machine.
 pub(crate) const fn bpf_target() -> &'static str {
     if cfg!(target_endian = "big") { "bpfeb-unknown-none" } else { "bpfel-unknown-none" }
