@@ -16,15 +16,16 @@ use vip_common::{
 
 /// `BPF_F_NO_PREALLOC`: a replaced entry lives until its last reader is done, instead of being reused at once.
 const NO_PREALLOC: usize = 1;
-/// `BPF_F_MMAPABLE`: the controller writes slots through a mapping, each in one store.
+/// `BPF_F_MMAPABLE`: the controller writes words through a mapping, each in one store, where an update by
+/// system call copies bytes.
 const MMAPABLE: usize = 1 << 10;
 /// Replaced at load.
 const AT_LOAD: usize = 1;
 
 #[btf_map]
-static PORTS: Array<u64, AT_LOAD> = Array::new();
+static PORTS: Array<u64, AT_LOAD, MMAPABLE> = Array::new();
 #[btf_map]
-static VIPS: Array<u64, { VIP_WORDS as usize }> = Array::new();
+static VIPS: Array<u64, { VIP_WORDS as usize }, MMAPABLE> = Array::new();
 #[btf_map]
 static SERVICES4: HashMap<ServiceKey4, Service, AT_LOAD, NO_PREALLOC> = HashMap::new();
 #[btf_map]
@@ -34,7 +35,7 @@ static FLOW_KEY: Array<FlowKey, 1> = Array::new();
 #[btf_map]
 static RINGS: Array<u64, AT_LOAD, MMAPABLE> = Array::new();
 #[btf_map]
-static MEMBERS: Array<u64, AT_LOAD> = Array::new();
+static MEMBERS: Array<u64, AT_LOAD, MMAPABLE> = Array::new();
 #[btf_map]
 static EGRESSES: Array<Egress, 256> = Array::new();
 #[btf_map]

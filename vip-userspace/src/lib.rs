@@ -7,5 +7,6 @@
 pub mod control;
 pub mod dataplane;
 pub mod model;
+pub mod places;
 pub mod plan;
 pub mod ring;

@@ -1,5 +1,6 @@
 //! Where tables are published: the kernel, or memory.
 
+pub mod fake;
 pub mod object;
 
 use std::collections::BTreeMap;

@@ -5,3 +5,6 @@ pub static DIRECTOR: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR")
 
 /// The programs that measure, and `pass`, which leaves every packet to the kernel.
 pub static MEASURE: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/vip-measure"));
+
+/// Name of the director's XDP program, and of its pin.
+pub const PROGRAM: &str = "director";
