@@ -5,7 +5,8 @@ use std::{collections::BTreeMap, net::IpAddr, sync::Arc};
 use vip_common::{
     MemberId,
     tables::{
-        Egress, EgressId, Member as MemberEntry, Port, Service as ServiceEntry, ServiceKey4, ServiceKey6, Slot,
+        Egress, EgressId, Member as MemberEntry, Port, Service as ServiceEntry, ServiceKey4, ServiceKey6,
+        Slot,
     },
 };
 
@@ -57,7 +58,9 @@ impl Composer {
         let mut eligible = Vec::new();
         let mut ids = Vec::new();
         for member in &service.members {
-            let Some(member_id) = numbers.member(&(service.name.clone(), member.backend.clone())) else { continue };
+            let Some(member_id) = numbers.member(&(service.name.clone(), member.backend.clone())) else {
+                continue;
+            };
             let way = world.eligibility(service, member);
             tables.members.insert(member_id, member_entry(service, member, world, numbers, way.is_ok()));
             let backend = world.intent.backends().get(&member.backend);

@@ -3,6 +3,8 @@
 //! Leaves are published first and roots last (way out, member, slots, service, VIP, port), and taken away in the
 //! opposite order: at every moment between two operations a packet meets tables that agree.
 
+mod compose;
+mod numbers;
 mod tables;
 
 use std::collections::BTreeMap;
@@ -12,6 +14,8 @@ use vip_common::{
     tables::{Egress, EgressId, Member, Port, Service, ServiceKey4, ServiceKey6, Slot},
 };
 
+pub use compose::Composer;
+pub use numbers::{Full, Numbers, ResizedRing, RingPlace, entry_of};
 pub use tables::Tables;
 
 /// One write to one table. Doing it twice is doing it once.

@@ -14,7 +14,7 @@ use vip_common::{
 
 use super::Tables;
 use crate::{
-    model::{Intent, MemberKey, ServiceAddress, ServiceName, Capacity},
+    model::{Capacity, Intent, MemberKey, ServiceAddress, ServiceName},
     ring::Slots,
 };
 
@@ -29,7 +29,9 @@ pub struct RingPlace {
 
 /// The capacity of a table does not suffice.
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
-#[error("{what}: {wanted} are wanted, but there is room for {room}: raise `capacity.{what}`, then `vip detach` and run")]
+#[error(
+    "{what}: {wanted} are wanted, but there is room for {room}: raise `capacity.{what}`, then `vip detach` and run"
+)]
 pub struct Full {
     what: &'static str,
     wanted: u64,
@@ -92,10 +94,9 @@ impl Numbers {
                 let (service, configured) = (service.name.clone(), service.slots);
                 return Err(ResizedRing { service, published: entry.ring_size, configured });
             }
-            numbers.rings.insert(
-                service.name.clone(),
-                RingPlace { first: entry.ring_first, size: entry.ring_size },
-            );
+            numbers
+                .rings
+                .insert(service.name.clone(), RingPlace { first: entry.ring_first, size: entry.ring_size });
             if taken.insert(entry.id) {
                 numbers.services.insert(service.name.clone(), entry.id);
             }
@@ -124,7 +125,8 @@ impl Numbers {
         let mut next = self.clone();
         next.take_back(intent);
         let places = next.rings.values().map(|place| (place.first, place.size));
-        next.slots = Slots::adopt(self.capacity.slots, places).unwrap_or_else(|_| Slots::new(self.capacity.slots));
+        next.slots =
+            Slots::adopt(self.capacity.slots, places).unwrap_or_else(|_| Slots::new(self.capacity.slots));
         next.give_rings(intent)?;
         next.give_members(intent, published)?;
         *self = next;
@@ -133,10 +135,13 @@ impl Numbers {
 
     fn take_back(&mut self, intent: &Intent) {
         let services = intent.services();
-        self.rings.retain(|name, place| services.get(name).is_some_and(|service| service.slots == place.size));
+        self.rings
+            .retain(|name, place| services.get(name).is_some_and(|service| service.slots == place.size));
         self.services.retain(|name, _| services.contains_key(name));
         self.members.retain(|(service, backend), _| {
-            services.get(service).is_some_and(|found| found.members.iter().any(|member| member.backend == *backend))
+            services
+                .get(service)
+                .is_some_and(|found| found.members.iter().any(|member| member.backend == *backend))
         });
     }
 

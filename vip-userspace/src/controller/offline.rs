@@ -1,0 +1,63 @@
+//! What can be done without a controller, from what is pinned: tell the status, and take everything away.
+
+use std::collections::BTreeMap;
+
+use super::{Memory, core::adopt, status::Sources};
+use crate::{
+    control::protocol::{InterfaceStatus, Status},
+    dataplane,
+    model::{Link, Mac, World},
+    net,
+    places::Places,
+    plan::Numbers,
+};
+
+/// The status by what is pinned; `None` where nothing is.
+///
+/// # Errors
+/// What is pinned can't be read.
+pub async fn offline_status(places: &Places) -> anyhow::Result<Option<Status>> {
+    let Some(pinned) = dataplane::inspect(places)? else { return Ok(None) };
+    let labels = Memory::at(&places.state_dir()).labels()?.unwrap_or_default();
+    let by_id = labels.by_id();
+    let mut world = World { intent: labels.intent, ..World::default() };
+    for (ifindex, port) in &pinned.tables.ports {
+        let attached = pinned.attachments.iter().find(|attachment| attachment.ifindex == *ifindex);
+        let name = attached.map_or_else(|| format!("interface {ifindex}"), |attached| attached.name.clone());
+        world.links.insert(*ifindex, Link { name, mac: Mac(port.mac), is_port: true });
+    }
+    adopt(&mut world, &pinned.tables, &by_id);
+    let numbers = Numbers::adopt(pinned.capacity, &pinned.tables, &by_id, &world.intent)?;
+    let interfaces = pinned.attachments.iter().map(|attachment| InterfaceStatus {
+        name: attachment.name.clone(),
+        ifindex: attachment.ifindex,
+        mode: attachment.mode,
+        mac: pinned.tables.ports.get(&attachment.ifindex).map(|port| Mac(port.mac)),
+    });
+    let sources = Sources {
+        instance: places.instance.as_str(),
+        controller: None,
+        interfaces: interfaces.collect(),
+        world: &world,
+        numbers: &numbers,
+        published: &pinned.tables,
+        counts: &pinned.counts,
+        ages: BTreeMap::new(),
+    };
+    Ok(Some(sources.status()))
+}
+
+/// Takes away all that an instance has put into the kernel, with or without a controller: links, program, maps,
+/// link-layer groups, neighbour entries. The operator's wishes and the seed stay.
+///
+/// # Errors
+/// Something could not be removed.
+pub async fn detach(places: &Places) -> anyhow::Result<dataplane::Detached> {
+    let memory = Memory::at(&places.state_dir());
+    let labels = memory.labels()?.unwrap_or_default();
+    let detached = dataplane::detach(places)?;
+    net::leave(&labels.groups)?;
+    net::release(labels.intent.backends().values().flat_map(|backend| backend.addresses())).await?;
+    memory.forget_labels()?;
+    Ok(detached)
+}

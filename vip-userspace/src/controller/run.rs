@@ -1,0 +1,285 @@
+//! The loop: waits for an event, lets the heart act on it, and answers after the effect. The only place where all
+//! systems meet.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    net::{IpAddr, SocketAddr},
+    path::PathBuf,
+    time::{Duration, Instant},
+};
+
+use anyhow::Context as _;
+use log::{error, info, warn};
+use tokio::{
+    signal::unix::{SignalKind, signal},
+    sync::mpsc,
+};
+
+use super::{Controller, Transition, memory::Labels, start::Started, status::Sources};
+use crate::{
+    control::{
+        protocol::{Answer, Code, Command, InterfaceStatus, Query, Refused, Wanted},
+        server::{self, Request},
+    },
+    dataplane::{Dataplane as _, kernel::KernelDataplane},
+    health::{CheckId, CheckSpec, Checker, Verdict},
+    model::{AttachMode, Health, MemberKey},
+    net::{Groups, NetEvent, Watcher},
+    places::Places,
+};
+
+/// How often what nobody tells of is looked after: failed publications, addresses of this box.
+const TICK: Duration = Duration::from_secs(1);
+
+/// What `vip run` was asked to do.
+#[derive(Clone, Debug)]
+pub struct RunOptions {
+    /// Where the instance keeps its things.
+    pub places: Places,
+    /// The configuration file.
+    pub config: PathBuf,
+    /// Overrides the configuration's attach mode.
+    pub mode: Option<AttachMode>,
+    /// Packets are logged one by one: slow, for looking into a problem.
+    pub log_packets: bool,
+}
+
+/// One thing that happened.
+#[derive(Debug)]
+enum Event {
+    Request(Request),
+    Verdict(Verdict),
+    Net(NetEvent),
+    Tick,
+    End(&'static str),
+}
+
+/// Runs a controller until a signal or `vip detach` ends it. After a signal, forwarding stays in place.
+///
+/// # Errors
+/// Why it could not start; nothing has changed then.
+pub async fn run(options: RunOptions) -> Result<(), Refused> {
+    let started = super::start::start(&options).await?;
+    Loop::new(options.places, started).run().await.map_err(Refused::from)
+}
+
+/// The loop, with all that it talks to.
+struct Loop {
+    places: Places,
+    began: Instant,
+    controller: Controller<KernelDataplane>,
+    memory: super::Memory,
+    wishes: Vec<Command>,
+    interfaces: Vec<InterfaceStatus>,
+    watcher: Watcher,
+    groups: Groups,
+    checker: Checker,
+    verdicts: mpsc::Receiver<Verdict>,
+    requests: mpsc::Receiver<Request>,
+    changed_at: BTreeMap<MemberKey, Instant>,
+    labels: Labels,
+    checks: BTreeMap<CheckId, CheckSpec>,
+}
+
+impl Loop {
+    fn new(places: Places, started: Started) -> Self {
+        let (to_us, verdicts) = mpsc::channel(1024);
+        Self {
+            places,
+            began: Instant::now(),
+            controller: started.controller,
+            memory: started.memory,
+            wishes: started.wishes,
+            interfaces: started.interfaces,
+            watcher: started.watcher,
+            groups: Groups::new(),
+            checker: Checker::new(to_us),
+            verdicts,
+            requests: started.requests,
+            changed_at: BTreeMap::new(),
+            labels: started.labels,
+            checks: BTreeMap::new(),
+        }
+    }
+
+    async fn run(mut self) -> anyhow::Result<()> {
+        let mut interrupted = signal(SignalKind::interrupt()).context("listen for SIGINT")?;
+        let mut terminated = signal(SignalKind::terminate()).context("listen for SIGTERM")?;
+        let mut ticks = tokio::time::interval(TICK);
+        self.intent_changed();
+        self.settle();
+        loop {
+            let event = tokio::select! {
+                Some(request) = self.requests.recv() => Event::Request(request),
+                Some(verdict) = self.verdicts.recv() => Event::Verdict(verdict),
+                Some(event) = self.watcher.next() => Event::Net(event),
+                _ = ticks.tick() => Event::Tick,
+                _ = interrupted.recv() => Event::End("SIGINT"),
+                _ = terminated.recv() => Event::End("SIGTERM"),
+            };
+            match event {
+                Event::Request(request) => {
+                    if self.request(request).await {
+                        return Ok(());
+                    }
+                }
+                Event::Verdict(verdict) => self.verdict(verdict),
+                Event::Net(event) => self.net(event),
+                Event::Tick => self.controller.local(self.watcher.local_addresses()),
+                Event::End(signal) => {
+                    info!("{signal}: the controller ends; forwarding stays in place until `vip detach`");
+                    return Ok(());
+                }
+            }
+            self.settle();
+        }
+    }
+
+    /// What is ready together is published together, and everybody who depends on it is told.
+    fn settle(&mut self) {
+        while let Ok(verdict) = self.verdicts.try_recv() {
+            self.verdict(verdict);
+        }
+        match self.controller.publish() {
+            Ok(transitions) => self.tell(transitions),
+            Err(error) => error!("{error:#}; trying again in {} s", TICK.as_secs()),
+        }
+    }
+
+    /// All that follows the intent follows it.
+    fn intent_changed(&mut self) {
+        self.watcher.watch(self.controller.world().watched());
+        self.checks = self.wanted_checks();
+        self.checker.reconcile(self.checks.clone());
+        self.listen();
+        self.keep_labels();
+    }
+
+    fn verdict(&mut self, verdict: Verdict) {
+        let Verdict { id, target, health, cause } = verdict;
+        // One on a target that is no longer wanted says nothing of the member.
+        if self.checks.get(&id).is_some_and(|spec| spec.target == target) {
+            self.controller.verdict((id.service, id.backend), health, cause);
+        }
+    }
+
+    fn net(&mut self, event: NetEvent) {
+        match event {
+            NetEvent::Neighbour { address, found } => self.controller.neighbour(address, found),
+            NetEvent::Link { ifindex, name, mac } => self.controller.link(ifindex, name, mac),
+            NetEvent::LinkGone { ifindex } => self.controller.link_gone(ifindex),
+        }
+    }
+
+    /// Answers a request; true if it was the last one.
+    async fn request(&mut self, request: Request) -> bool {
+        let (answer, ends) = match &request.what {
+            Wanted::Query(Query::Status) => (self.status(), false),
+            Wanted::Command(Command::Detach) => {
+                let detached = self.detach().await;
+                let ends = detached.is_ok();
+                (detached, ends)
+            }
+            Wanted::Command(command) => (self.command(command).await, false),
+        };
+        request.answer(answer).await;
+        ends
+    }
+
+    async fn command(&mut self, command: &Command) -> Result<Answer, Refused> {
+        if let Command::AddBackend { backend, .. } = command {
+            super::start::refuse_gateways(&self.watcher, backend.addresses()).await?;
+        }
+        let transitions = self.controller.command(command)?;
+        self.intent_changed();
+        super::memory::add_wish(&mut self.wishes, command.clone());
+        self.memory.keep_wishes(&self.wishes).map_err(|error| {
+            let done = "the change holds, but will be forgotten at the next start";
+            Refused::new(Code::Failed, format!("{done}: {error:#}"))
+        })?;
+        info!("{}", super::words::of_command(command));
+        self.tell(transitions);
+        Ok(Answer::Done)
+    }
+
+    async fn detach(&mut self) -> Result<Answer, Refused> {
+        let interfaces: Vec<_> = self.interfaces.iter().map(|interface| interface.name.clone()).collect();
+        super::offline::detach(&self.places).await.map_err(|error| Refused::from(error.context("detach")))?;
+        info!("detached from {}; the controller ends", interfaces.join(", "));
+        Ok(Answer::Done)
+    }
+
+    fn status(&self) -> Result<Answer, Refused> {
+        let counts = self.controller.dataplane().counts().map_err(Refused::from)?;
+        let ages = self.changed_at.iter().map(|(key, at)| (key.clone(), at.elapsed().as_secs())).collect();
+        let sources = Sources {
+            instance: self.places.instance.as_str(),
+            controller: Some((std::process::id(), self.began.elapsed().as_secs())),
+            interfaces: self.interfaces.clone(),
+            world: self.controller.world(),
+            numbers: self.controller.numbers(),
+            published: self.controller.published(),
+            counts: &counts,
+            ages,
+        };
+        Ok(Answer::Status(Box::new(sources.status())))
+    }
+
+    /// The checks that the intent asks for: of each member with an address of the VIP's family.
+    fn wanted_checks(&self) -> BTreeMap<CheckId, CheckSpec> {
+        let world = self.controller.world();
+        let mut checks = BTreeMap::new();
+        for service in world.intent.services().values() {
+            let Some(check) = &service.check else { continue };
+            for member in &service.members {
+                let address = world
+                    .intent
+                    .backends()
+                    .get(&member.backend)
+                    .and_then(|backend| backend.address_for(service.address.vip));
+                let Some(address) = address else { continue };
+                let id = CheckId { service: service.name.clone(), backend: member.backend.clone() };
+                let adopted = world.checked.get(&(id.service.clone(), id.backend.clone()));
+                let adopted = adopted.map(|checked| checked.health).filter(|health| *health != Health::Unknown);
+                let target = SocketAddr::new(address, check.port.unwrap_or(service.address.port));
+                checks.insert(id, CheckSpec { check: check.clone(), target, adopted });
+            }
+        }
+        checks
+    }
+
+    /// Each port listens to the solicitations for each IPv6 VIP.
+    fn listen(&mut self) {
+        let vips: Vec<_> = self.controller.world().vips().into_iter().filter_map(|vip| match vip {
+            IpAddr::V6(vip) => Some(vip),
+            IpAddr::V4(_) => None,
+        });
+        let ports = self.interfaces.iter().map(|interface| interface.ifindex);
+        let wanted: BTreeSet<_> = ports.flat_map(|port| vips.iter().map(move |vip| (port, *vip))).collect();
+        for error in self.groups.reconcile(&wanted) {
+            warn!("{error:#}: neighbours may not find the VIP");
+        }
+    }
+
+    fn keep_labels(&mut self) {
+        let members = self.controller.numbers().labels();
+        let labels = Labels {
+            intent: self.controller.world().intent.clone(),
+            members: members.into_iter().map(|(id, key)| (id.0, key)).collect(),
+            groups: self.groups.memberships().collect(),
+        };
+        if labels != self.labels {
+            match self.memory.keep_labels(&labels) {
+                Ok(()) => self.labels = labels,
+                Err(error) => error!("{error:#}: without it, a restart gives members new ids"),
+            }
+        }
+    }
+
+    fn tell(&mut self, transitions: Vec<Transition>) {
+        for transition in transitions {
+            info!("{}", super::words::of_transition(&transition, self.controller.world()));
+            self.changed_at.insert(transition.member, Instant::now());
+        }
+    }
+}

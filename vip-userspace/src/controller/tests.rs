@@ -1,0 +1,251 @@
+//! The heart of the controller on a dataplane in memory: packets go through the very decision that runs in the kernel.
+
+use std::net::IpAddr;
+
+use vip_common::{
+    Action, MemberId, Reason, direct,
+    headers::{ETHERTYPE_IPV4, TCP},
+    host::HostFrame,
+};
+
+use super::{Controller, core::adopt};
+use crate::{
+    control::protocol::{Code, Command},
+    dataplane::{Dataplane as _, fake::FakeDataplane},
+    model::{
+        Admin, Backend, Capacity, Check, Health, Ineligible, Intent, Mac, Member, MemberKey, Neighbour, NoNeighbour,
+        Probe, Service, Ttl, World,
+    },
+    plan::{Numbers, Operation, Tables},
+    ring::RingKey,
+};
+
+const CAPACITY: Capacity = Capacity { slots: 4096, members: 16, services: 4 };
+const PORT: u32 = 3;
+const OWN: Mac = Mac([2, 0, 0, 0, 0, 9]);
+
+fn key() -> RingKey {
+    "000102030405060708090a0b0c0d0e0f".parse().expect("a seed")
+}
+
+fn backend(n: u8) -> Backend {
+    let name = format!("b{n}").parse().expect("a name");
+    Backend { name, ipv4: Some([10, 0, 0, n].into()), ipv6: None, mac: None }
+}
+
+fn service(name: &str, host: u8, backends: &[u8]) -> Service {
+    let check = Check {
+        probe: Probe::Tcp,
+        interval: Check::DEFAULT_INTERVAL,
+        timeout: Check::DEFAULT_TIMEOUT,
+        rise: 2,
+        fall: 3,
+        port: None,
+    };
+    let member = |n: &u8| Member { backend: backend(*n).name, weight: 100 };
+    Service {
+        name: name.parse().expect("a name"),
+        address: format!("10.200.0.{host}:80/tcp").parse().expect("an address"),
+        slots: 1021,
+        ttl: Ttl::Decrease,
+        check: Some(check),
+        members: backends.iter().map(member).collect(),
+    }
+}
+
+fn intent() -> Intent {
+    let mut intent = Intent::default();
+    for n in 1..=4 {
+        intent.add_backend(backend(n)).expect("a backend");
+    }
+    intent.add_service(service("web", 1, &[1, 2, 3, 4])).expect("a service");
+    intent
+}
+
+fn member(n: u8) -> MemberKey {
+    ("web".parse().expect("a name"), backend(n).name)
+}
+
+/// A controller of `web` on b1 to b4, which all answer.
+fn controller(dataplane: &FakeDataplane) -> Controller<FakeDataplane> {
+    let world = World { intent: intent(), ..World::default() };
+    let mut numbers = Numbers::new(CAPACITY);
+    numbers.assign(&world.intent, &Tables::default()).expect("room");
+    let mut controller = Controller::new(world, numbers, key(), dataplane.clone()).expect("a controller");
+    controller.port(PORT, "eth0".to_owned(), OWN);
+    for n in 1..=4 {
+        let found = Neighbour { mac: Mac([2, 0, 0, 0, 1, n]), ifindex: PORT };
+        controller.neighbour(IpAddr::from([10, 0, 0, n]), Ok(found));
+        controller.verdict(member(n), Health::Up, String::new());
+    }
+    controller.publish().expect("published");
+    controller
+}
+
+/// Which backend gets each of 2,000 flows; 0 where it is dropped for want of one.
+fn owners(dataplane: &FakeDataplane) -> Vec<u8> {
+    let tables = dataplane.host_tables();
+    (0..2000_u16).map(|flow| owner(&tables, flow)).collect()
+}
+
+fn owner(tables: &vip_common::host::HostTables, flow: u16) -> u8 {
+    let mut bytes = vec![0; 54];
+    bytes[..6].copy_from_slice(&OWN.0);
+    bytes[12..14].copy_from_slice(&ETHERTYPE_IPV4);
+    bytes[14] = 0x45;
+    bytes[17] = 40;
+    bytes[22] = 64;
+    bytes[23] = TCP;
+    bytes[26..30].copy_from_slice(&[192, 0, 2, 7]);
+    bytes[30..34].copy_from_slice(&[10, 200, 0, 1]);
+    bytes[34..36].copy_from_slice(&(1024 + flow).to_be_bytes());
+    bytes[36..38].copy_from_slice(&80_u16.to_be_bytes());
+    bytes[46] = 0x50;
+    let mut frame = HostFrame::new(&bytes, PORT);
+    let action = direct(&mut frame, tables);
+    if action == Action::drop(Reason::NoBackend) {
+        return 0;
+    }
+    assert_eq!(action.reason, Reason::Forwarded, "{action:?}");
+    frame.bytes[5]
+}
+
+#[test]
+fn a_death_moves_the_flows_of_the_dead_and_no_others_and_a_return_takes_back_just_those() {
+    let dataplane = FakeDataplane::new(CAPACITY);
+    let mut controller = controller(&dataplane);
+    let before = owners(&dataplane);
+    for n in 1..=4 {
+        assert!(before.iter().filter(|owner| **owner == n).count() > 400, "b{n} has its share");
+    }
+    controller.verdict(member(2), Health::Down, "connection refused".to_owned());
+    let transitions = controller.publish().expect("published");
+    let why = Ineligible::Down { cause: "connection refused".to_owned() };
+    assert_eq!(transitions.len(), 1);
+    assert_eq!((&transitions[0].member, &transitions[0].now), (&member(2), &Err(why)));
+    for (before, after) in before.iter().zip(owners(&dataplane)) {
+        assert!(if *before == 2 { after != 2 && after != 0 } else { after == *before });
+    }
+    controller.verdict(member(2), Health::Up, String::new());
+    controller.publish().expect("published");
+    assert_eq!(owners(&dataplane), before);
+}
+
+#[test]
+fn without_an_eligible_member_packets_are_dropped_for_want_of_one() {
+    let dataplane = FakeDataplane::new(CAPACITY);
+    let mut controller = controller(&dataplane);
+    for n in 1..=4 {
+        controller.neighbour(IpAddr::from([10, 0, 0, n]), Err(NoNeighbour::NoRoute));
+    }
+    controller.publish().expect("published");
+    assert!(owners(&dataplane).iter().all(|owner| *owner == 0));
+}
+
+#[test]
+fn what_fails_half_way_is_repaired_at_the_next_attempt_whatever_is_wanted_then() {
+    let dataplane = FakeDataplane::new(CAPACITY);
+    let mut controller = controller(&dataplane);
+    let before = owners(&dataplane);
+    for succeed in 0..8 {
+        controller.verdict(member(3), Health::Down, "timed out".to_owned());
+        dataplane.fail_after(succeed);
+        assert!(controller.publish().is_err(), "after {succeed}");
+        // By now it is up again: what was written half-way must go.
+        controller.verdict(member(3), Health::Up, String::new());
+        controller.publish().expect("published");
+        assert_eq!(owners(&dataplane), before, "after {succeed}");
+    }
+}
+
+#[test]
+fn a_command_that_the_kernel_refuses_has_changed_nothing() {
+    let dataplane = FakeDataplane::new(CAPACITY);
+    let mut controller = controller(&dataplane);
+    let (before, intent) = (owners(&dataplane), controller.world().intent.clone());
+    dataplane.fail_after(1);
+    let disable = Command::SetAdmin { backend: backend(1).name, service: None, admin: Admin::Disabled };
+    assert_eq!(controller.command(&disable).map_err(|refused| refused.code), Err(Code::Kernel));
+    assert_eq!(controller.world().intent, intent);
+    controller.publish().expect("published");
+    assert_eq!(owners(&dataplane), before);
+    controller.command(&disable).expect("done");
+    assert!(owners(&dataplane).iter().all(|owner| *owner != 1));
+}
+
+#[test]
+fn a_command_for_which_there_is_no_room_is_refused_and_changes_nothing() {
+    let dataplane = FakeDataplane::new(CAPACITY);
+    let mut controller = controller(&dataplane);
+    let tables = controller.published().clone();
+    let add = |slots| Command::AddService { service: Service { slots, ..service("dns", 2, &[1]) } };
+    assert_eq!(controller.command(&add(4000)).map_err(|refused| refused.code), Err(Code::TableFull));
+    assert_eq!(controller.published(), &tables);
+    controller.command(&add(3000)).expect("done");
+}
+
+#[test]
+fn a_controller_that_adopts_what_is_published_writes_nothing() {
+    let dataplane = FakeDataplane::new(CAPACITY);
+    let labels = {
+        let mut first = controller(&dataplane);
+        first.verdict(member(4), Health::Down, "timed out".to_owned());
+        first.publish().expect("published");
+        first.numbers().labels()
+    };
+    let before = owners(&dataplane);
+    dataplane.forget_applied();
+
+    let published = dataplane.read().expect("tables");
+    let mut world = World { intent: intent(), ..World::default() };
+    let mut numbers = Numbers::adopt(CAPACITY, &published, &labels, &world.intent).expect("numbers");
+    numbers.assign(&world.intent, &published).expect("room");
+    adopt(&mut world, &published, &labels);
+    let mut second = Controller::new(world, numbers, key(), dataplane.clone()).expect("a controller");
+    second.port(PORT, "eth0".to_owned(), OWN);
+    second.publish().expect("published");
+    assert_eq!(dataplane.applied(), []);
+    assert_eq!(owners(&dataplane), before);
+}
+
+#[test]
+fn without_labels_adopted_tables_are_replaced_without_a_packet_dropped() {
+    let dataplane = FakeDataplane::new(CAPACITY);
+    drop(controller(&dataplane));
+    let (before, published) = (owners(&dataplane), dataplane.read().expect("tables"));
+    let mut world = World { intent: intent(), ..World::default() };
+    let mut numbers = Numbers::adopt(CAPACITY, &published, &Default::default(), &world.intent).expect("numbers");
+    numbers.assign(&world.intent, &published).expect("room");
+    // New ids, beside the old ones: at no moment does a slot name a member that is not there.
+    for n in 1..=4 {
+        let id = numbers.member(&member(n)).expect("an id");
+        assert!(!published.members.contains_key(&id), "{id:?} is taken");
+        let found = Neighbour { mac: Mac([2, 0, 0, 0, 1, n]), ifindex: PORT };
+        world.neighbours.insert([10, 0, 0, n].into(), Ok(found));
+        world.checked.insert(member(n), crate::model::Checked { health: Health::Up, cause: String::new() });
+    }
+    let mut second = Controller::new(world, numbers, key(), dataplane.clone()).expect("a controller");
+    second.port(PORT, "eth0".to_owned(), OWN);
+    second.publish().expect("published");
+    assert_eq!(owners(&dataplane), before);
+}
+
+#[test]
+fn a_removed_member_leaves_no_entry_and_its_id_is_given_again_with_new_counters() {
+    let dataplane = FakeDataplane::new(CAPACITY);
+    let mut controller = controller(&dataplane);
+    let id = controller.numbers().member(&member(2)).expect("an id");
+    controller.command(&Command::RemoveBackend { name: backend(2).name, service: None }).expect("done");
+    assert!(!controller.published().members.contains_key(&id));
+    dataplane.forget_applied();
+    controller
+        .command(&Command::AddBackend {
+            backend: backend(5),
+            services: vec![crate::control::protocol::Membership { service: member(1).0, weight: 100 }],
+        })
+        .expect("done");
+    let key = (member(1).0, backend(5).name);
+    assert_eq!(controller.numbers().member(&key), Some(id));
+    let cleared = |operation: &Operation| matches!(operation, Operation::ClearCounts(MemberId(n)) if *n == id.0);
+    assert!(dataplane.applied().iter().any(cleared));
+}

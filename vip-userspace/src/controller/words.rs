@@ -1,0 +1,57 @@
+//! One log line for each change, in the words of the vocabulary. Pure.
+
+use super::Transition;
+use crate::{
+    control::protocol::Command,
+    model::{Admin, ServiceName, World},
+};
+
+/// The line that tells of a member that became eligible, or ceased to be.
+pub(super) fn of_transition(transition: &Transition, world: &World) -> String {
+    let (service, backend) = &transition.member;
+    match &transition.now {
+        Ok(neighbour) => {
+            let link = world.links.get(&neighbour.ifindex);
+            let interface = link.map_or_else(|| neighbour.ifindex.to_string(), |link| link.name.clone());
+            format!("service {service}: {backend} in: {} on {interface}", neighbour.mac)
+        }
+        Err(why) => format!("service {service}: {backend} out: {why}"),
+    }
+}
+
+/// The line that tells of a command that was carried out.
+pub(super) fn of_command(command: &Command) -> String {
+    match command {
+        Command::AddService { service } => {
+            format!("command: service {} added: {}, {} members", service.name, service.address, service.members.len())
+        }
+        Command::RemoveService { name } => format!("command: service {name} removed"),
+        Command::AddBackend { backend, services } => {
+            let services: Vec<_> = services.iter().map(|membership| membership.service.as_str()).collect();
+            match services.as_slice() {
+                [] => format!("command: backend {} added", backend.name),
+                _ => format!("command: backend {} added to {}", backend.name, services.join(", ")),
+            }
+        }
+        Command::RemoveBackend { name, service } => format!("command: backend {name} removed{}", from(service.as_ref())),
+        Command::SetAdmin { backend, service, admin } => {
+            let wish = match admin {
+                Admin::Enabled => "enabled",
+                Admin::Disabled => "disabled",
+            };
+            format!("command: backend {backend} {wish}{}", within(service.as_ref()))
+        }
+        Command::SetWeight { backend, service, weight } => {
+            format!("command: backend {backend} has weight {weight}{}", within(service.as_ref()))
+        }
+        Command::Detach => "command: detach".to_owned(),
+    }
+}
+
+fn from(service: Option<&ServiceName>) -> String {
+    service.map_or_else(String::new, |service| format!(" from service {service}"))
+}
+
+fn within(service: Option<&ServiceName>) -> String {
+    service.map_or_else(|| " in all its services".to_owned(), |service| format!(" in service {service}"))
+}
