@@ -6,6 +6,7 @@
 
 pub mod control;
 pub mod dataplane;
+pub mod health;
 pub mod model;
 pub mod places;
 pub mod plan;

@@ -1,0 +1,246 @@
+//! Runs the checks of all members as tasks, and tells of each change of health. Which members have a check, and
+//! what a verdict leads to, is the controller's.
+
+use std::{
+    collections::{BTreeMap, btree_map},
+    fmt,
+    hash::{DefaultHasher, Hash as _, Hasher as _},
+    net::SocketAddr,
+    time::Duration,
+};
+
+use tokio::{
+    sync::{mpsc, watch},
+    task::AbortHandle,
+    time::{Instant, sleep_until},
+};
+
+use super::{ProbeError, Tracker, probe::probe};
+use crate::model::{BackendName, Check, Health, ServiceName};
+
+/// The member that a check is of.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub struct CheckId {
+    /// Its service.
+    pub service: ServiceName,
+    /// Its backend.
+    pub backend: BackendName,
+}
+
+impl fmt::Display for CheckId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}", self.service, self.backend)
+    }
+}
+
+/// A check that is to run.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct CheckSpec {
+    /// What is probed, how often, and what counts.
+    pub check: Check,
+    /// Where the probes go.
+    pub target: SocketAddr,
+    /// Health that an earlier run left behind. It is read when the check starts, never after.
+    pub adopted: Option<Health>,
+}
+
+/// A change of a member's health, or of what its last failed probe met.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Verdict {
+    /// The member.
+    pub id: CheckId,
+    /// Where the probes went: a verdict on a target that is no longer wanted may still be under way.
+    pub target: SocketAddr,
+    /// Its health now.
+    pub health: Health,
+    /// What the last failed probe met, in words; empty when it is up. Also set, whatever the health, when this box
+    /// could not make the probe.
+    pub cause: String,
+}
+
+/// The running checks. Their tasks end with it.
+///
+/// From one probe's start to the next it is never longer than the interval, and probes of one member never overlap;
+/// so a dead backend is told of within `interval × fall + timeout`. The first probe is made at once; the second one
+/// comes early, by a part of the interval that differs between members, so that they do not all fire together.
+#[derive(Debug)]
+pub struct Checker {
+    running: BTreeMap<CheckId, Running>,
+    verdicts: mpsc::Sender<Verdict>,
+}
+
+impl Checker {
+    /// A checker without checks, which will send to `verdicts`.
+    #[must_use]
+    pub const fn new(verdicts: mpsc::Sender<Verdict>) -> Self {
+        Self { running: BTreeMap::new(), verdicts }
+    }
+
+    /// Makes the running checks those of `wanted`: starts, stops and alters only what differs.
+    ///
+    /// An altered check keeps its health. If it probes something else from now on (target, port, kind), its next
+    /// probe is made at once and decides alone. Sockets are made in the network namespace of the runtime's threads.
+    ///
+    /// # Panics
+    /// Outside of a tokio runtime.
+    pub fn reconcile(&mut self, mut wanted: BTreeMap<CheckId, CheckSpec>) {
+        self.running.retain(|id, _| wanted.contains_key(id));
+        while let Some((id, spec)) = wanted.pop_first() {
+            match self.running.entry(id) {
+                btree_map::Entry::Occupied(running) => running.get().alter(spec),
+                btree_map::Entry::Vacant(place) => {
+                    let running = Running::start(place.key().clone(), spec, self.verdicts.clone());
+                    place.insert(running);
+                }
+            }
+        }
+    }
+
+    /// The checks that run.
+    pub fn ids(&self) -> impl Iterator<Item = &CheckId> {
+        self.running.keys()
+    }
+}
+
+#[derive(Debug)]
+struct Running {
+    spec: watch::Sender<CheckSpec>,
+    task: AbortHandle,
+}
+
+impl Running {
+    fn start(id: CheckId, spec: CheckSpec, verdicts: mpsc::Sender<Verdict>) -> Self {
+        let member = Member::new(id, &spec);
+        let (spec, specs) = watch::channel(spec);
+        let task = tokio::spawn(member.run(specs, verdicts)).abort_handle();
+        Self { spec, task }
+    }
+
+    fn alter(&self, wanted: CheckSpec) {
+        self.spec.send_if_modified(|spec| {
+            let differs = (&spec.check, spec.target) != (&wanted.check, wanted.target);
+            *spec = wanted;
+            differs
+        });
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+/// What a check's task knows of its member.
+struct Member {
+    id: CheckId,
+    tracker: Tracker,
+    cause: String,
+    schedule: Schedule,
+}
+
+impl Member {
+    fn new(id: CheckId, spec: &CheckSpec) -> Self {
+        let adopted = spec.adopted.unwrap_or(Health::Unknown);
+        let tracker = Tracker::adopted(spec.check.rise, spec.check.fall, adopted);
+        let schedule = Schedule::starting(Instant::now(), phase(&id));
+        Self { id, tracker, cause: String::new(), schedule }
+    }
+
+    async fn run(mut self, mut specs: watch::Receiver<CheckSpec>, verdicts: mpsc::Sender<Verdict>) {
+        let mut spec = specs.borrow_and_update().clone();
+        loop {
+            let at = self.schedule.next;
+            let attempt = async {
+                sleep_until(at).await;
+                probe(&spec.check.probe, spec.target, spec.check.timeout).await
+            };
+            let result = tokio::select! {
+                changed = specs.changed() => match changed {
+                    Ok(()) => None,
+                    Err(_) => return,
+                },
+                result = attempt => Some(result),
+            };
+            let Some(result) = result else {
+                let wanted = specs.borrow_and_update().clone();
+                self.alter(&spec, &wanted);
+                spec = wanted;
+                continue;
+            };
+            self.schedule.advance(spec.check.interval, Instant::now());
+            if let Some(verdict) = self.judge(result, spec.target)
+                && verdicts.send(verdict).await.is_err()
+            {
+                return;
+            }
+        }
+    }
+
+    /// Goes over to another check of the same member. A probe under way is given up.
+    fn alter(&mut self, old: &CheckSpec, new: &CheckSpec) {
+        self.tracker.set_thresholds(new.check.rise, new.check.fall);
+        if (&old.check.probe, old.target) == (&new.check.probe, new.target) {
+            self.schedule.hasten(new.check.interval, Instant::now());
+        } else {
+            self.tracker.start_over();
+            self.schedule = Schedule::starting(Instant::now(), phase(&self.id));
+        }
+    }
+
+    /// Takes the result of one probe; returns what there is to tell.
+    fn judge(&mut self, result: Result<(), ProbeError>, target: SocketAddr) -> Option<Verdict> {
+        let before = (self.tracker.health(), self.cause.clone());
+        match result {
+            Err(error) if !error.counts() => self.cause = error.to_string(),
+            Ok(()) => {
+                self.tracker.observe(true);
+                if self.tracker.health() == Health::Up {
+                    self.cause.clear();
+                }
+            }
+            Err(error) => {
+                self.tracker.observe(false);
+                if self.tracker.health() == Health::Down {
+                    self.cause = error.to_string();
+                }
+            }
+        }
+        let (health, cause) = (self.tracker.health(), self.cause.clone());
+        (before != (health, cause.clone())).then(|| Verdict { id: self.id.clone(), target, health, cause })
+    }
+}
+
+/// When a check's probes start.
+#[derive(Clone, Copy, PartialEq, Debug)]
+struct Schedule {
+    next: Instant,
+    /// Part of the interval until the second probe, above 0 and up to 1; none once that is planned.
+    phase: Option<f64>,
+}
+
+impl Schedule {
+    const fn starting(now: Instant, phase: f64) -> Self {
+        Self { next: now, phase: Some(phase) }
+    }
+
+    /// Plans the probe after the one that was planned last, which has ended `now`. A late one starts at once.
+    fn advance(&mut self, interval: Duration, now: Instant) {
+        let after = interval.mul_f64(self.phase.take().unwrap_or(1.0));
+        self.next = (self.next + after).max(now);
+    }
+
+    /// Takes another interval: the next probe starts within it.
+    fn hasten(&mut self, interval: Duration, now: Instant) {
+        self.next = self.next.min(now + interval);
+    }
+}
+
+/// A part of the interval, above 0 and up to 1, that differs between members.
+fn phase(id: &CheckId) -> f64 {
+    const PARTS: u32 = 1024;
+    let mut hasher = DefaultHasher::new();
+    id.hash(&mut hasher);
+    let [low, high, ..] = hasher.finish().to_le_bytes();
+    f64::from(u32::from(u16::from_le_bytes([low, high])) % PARTS + 1) / f64::from(PARTS)
+}

@@ -1,0 +1,12 @@
+//! Health of members: what probes are made, when, and what their results in a row mean. It tells of changes; what a
+//! change means for a ring it does not know.
+//!
+//! [`state`] is pure; [`mod@probe`] makes one attempt; [`checker`] runs the checks as tasks.
+
+pub mod checker;
+pub mod probe;
+pub mod state;
+
+pub use checker::{CheckId, CheckSpec, Checker, Verdict};
+pub use probe::{ProbeError, Stage, probe};
+pub use state::Tracker;
