@@ -64,15 +64,15 @@ pub(crate) fn ensure(need: Need) -> Result<()> {
     if machine.missing(way).is_empty() && programs.is_empty() {
         return Ok(());
     }
-    let offered = machine.offered.is_some_and(|version| version >= toolchain::RUSTC);
-    if !machine.missing(way).is_empty() && !offered && machine.wanted.is_none() && can_update() {
-        // On a fresh machine apt's lists are empty, and so is its answer about Debian's compiler.
-        apt_update()?;
+    let incomplete = !machine.missing(way).is_empty();
+    if incomplete && !machine.offered() && machine.wanted.is_none() && can_update() {
+        // Which way to go depends on what apt has, and on a fresh machine its lists are empty.
+        apt_update();
         machine = Machine::look();
         way = machine.choose().map_err(|error| anyhow!(error))?;
     }
     install(&machine, way, &programs)?;
-    Machine::look().ready().map_err(|error| anyhow!("{error} has just failed to help"))?;
+    Machine::look().ready().map_err(|error| anyhow!("everything was installed, and still {error}"))?;
     match missing_programs().as_slice() {
         [(program, package), ..] if need == Need::Everything => {
             bail!("{program} is still missing; package {package} should have brought it")
@@ -164,9 +164,14 @@ fn can_update() -> bool {
     shell::is_root() && toolchain::program("apt-get").is_some()
 }
 
-fn apt_update() -> Result<()> {
+/// Fetches apt's lists. One archive out of reach is no reason to stop: another may have what is wanted.
+fn apt_update() {
     say("apt-get update");
-    shell::run(apt_command().args(["--quiet", "--quiet", "update"]))
+    let mut command = Command::new("apt-get");
+    command.args(["--quiet", "--quiet", "update"]).stdin(Stdio::null());
+    if let Err(error) = shell::run(&mut command) {
+        say(error);
+    }
 }
 
 /// Installs packages, after an update of apt's lists if they turn out to be empty or old.
@@ -186,7 +191,7 @@ fn apt(packages: &[&str]) -> Result<()> {
     }
     say(&command);
     if install_packages(&packages).is_err() {
-        apt_update()?;
+        apt_update();
         install_packages(&packages).with_context(|| format!("`{command}` failed"))?;
     }
     Ok(())
@@ -210,10 +215,4 @@ fn install_packages(packages: &[&str]) -> Result<()> {
     command.args(["--option", "DPkg::Lock::Timeout=300", "--option", "Dpkg::Use-Pty=0"]);
     command.args(["install", "--yes", "--no-install-recommends"]).args(packages);
     shell::run(command.env("DEBIAN_FRONTEND", "noninteractive").stdin(Stdio::null()))
-}
-
-fn apt_command() -> Command {
-    let mut command = Command::new("apt-get");
-    command.env("DEBIAN_FRONTEND", "noninteractive").stdin(Stdio::null());
-    command
 }

@@ -36,6 +36,9 @@ pub(crate) const OVERRIDE: &str = "VIP_BPF_TOOLCHAIN";
 const DEBIAN_RUSTC: &str = "/usr/bin/rustc";
 const DEBIAN_CORE: &str = "/usr/lib/rustlib";
 
+/// What apt knows of its archives.
+const APT_LISTS: &str = "/var/lib/apt/lists";
+
 /// A way to a BPF toolchain.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Way {
@@ -111,6 +114,8 @@ pub(crate) struct Machine {
     pub(crate) wanted: Option<String>,
     /// The version of [`COMPILER_PACKAGE`] that apt would install.
     pub(crate) offered: Option<(u32, u32)>,
+    /// apt is there, but its lists are empty, as on a fresh machine: what it would install is not known yet.
+    pub(crate) unlisted: bool,
     /// Debian's compiler, or another at its place.
     pub(crate) rustc: Option<Compiler>,
     /// Debian's `core` for BPF is there.
@@ -147,6 +152,7 @@ impl Machine {
         }
         if !machine.missing(Way::Debian).is_empty() && !machine.missing(Way::Rustup).is_empty() {
             machine.offered = offered();
+            machine.unlisted = machine.offered.is_none() && unlisted();
         }
         machine
     }
@@ -164,8 +170,13 @@ impl Machine {
         }
         let complete = [Way::Debian, Way::Rustup].into_iter().find(|way| self.missing(*way).is_empty());
         let newer_llvm = self.rustc.is_some_and(|rustc| rustc.version >= RUSTC && rustc.llvm != LLVM);
-        let debian = self.offered.is_some_and(|version| version >= RUSTC) && !newer_llvm;
+        let debian = (self.offered() || self.unlisted) && !newer_llvm;
         Ok(complete.unwrap_or(if debian { Way::Debian } else { Way::Rustup }))
+    }
+
+    /// Whether apt would install a compiler that is new enough.
+    pub(crate) fn offered(&self) -> bool {
+        self.offered.is_some_and(|version| version >= RUSTC)
     }
 
     /// What `way` still needs, in the order of installation.
@@ -306,6 +317,11 @@ fn version(text: &str) -> Option<(u32, u32)> {
 /// Reads `apt-cache policy`.
 fn candidate(text: &str) -> Option<(u32, u32)> {
     version(text.lines().find_map(|line| line.trim().strip_prefix("Candidate: "))?)
+}
+
+fn unlisted() -> bool {
+    let is_list = |file: fs::DirEntry| file.file_name().to_string_lossy().contains("_Packages");
+    program("apt-get").is_some() && !fs::read_dir(APT_LISTS).is_ok_and(|files| files.flatten().any(is_list))
 }
 
 fn offered() -> Option<(u32, u32)> {

@@ -62,6 +62,8 @@ fn with_neither_way_complete_apt_decides() {
     assert_eq!(offers(Some(RUSTC)).choose(), Ok(Way::Debian));
     assert_eq!(offers(Some((1, 85))).choose(), Ok(Way::Rustup));
     assert_eq!(offers(None).choose(), Ok(Way::Rustup));
+    let fresh = Machine { unlisted: true, ..Machine::default() };
+    assert_eq!(fresh.choose(), Ok(Way::Debian));
 }
 
 #[test]
