@@ -26,7 +26,7 @@ const BESIDE: [(&str, &str); 5] = [
     ("cli", "control"),
     ("cli", "controller"),
     ("cli", "render"),
-    ("control", "controller"),
+    ("controller", "control"),
     ("plan", "ring"),
 ];
 

@@ -3,7 +3,11 @@
 
 use tokio::sync::oneshot;
 
+pub mod client;
 pub mod protocol;
+mod routes;
+pub mod server;
+pub mod socket;
 
 pub use protocol::{Answer, Code, Command, Query, Refused, Status, Wanted};
 

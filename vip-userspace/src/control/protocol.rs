@@ -3,9 +3,11 @@
 
 use serde::{Deserialize, Serialize};
 
+mod http;
 mod refused;
 mod status;
 
+pub use http::{AddBackend, HttpRequest, SetAdmin, SetWeight};
 pub use refused::{Code, Refused};
 pub use status::{
     BackendStatus, InterfaceStatus, MemberStatus, NeighbourStatus, ReasonStatus, ServiceStatus, Status,
@@ -107,4 +109,11 @@ pub enum Answer {
     Done,
     /// The answer to [`Query::Status`].
     Status(Box<Status>),
+}
+
+/// The body of a carried out command.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Done {
+    /// Always true.
+    pub done: bool,
 }

@@ -33,6 +33,8 @@ pub enum Code {
     Timeout,
     /// The controller is ending.
     Ending,
+    /// The operating system does not let the caller do this.
+    NotAllowed,
     /// There is a service of that name.
     ServiceExists,
     /// A service has that address.
@@ -100,6 +102,7 @@ impl Code {
     pub const fn http_status(self) -> u16 {
         match self {
             Self::BadRequest => 400,
+            Self::NotAllowed => 403,
             Self::NoSuchPath | Self::NoService | Self::NoBackend | Self::NoMember => 404,
             Self::MethodNotAllowed => 405,
             Self::TooLong => 413,

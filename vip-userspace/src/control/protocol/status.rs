@@ -5,11 +5,8 @@ use std::{fmt, net::IpAddr};
 use serde::{Deserialize, Serialize};
 use vip_common::Reason;
 
-use crate::{
-    dataplane::Mode,
-    model::{
-        Admin, BackendName, Check, Health, Ineligible, Mac, NoNeighbour, ServiceAddress, ServiceName, Ttl,
-    },
+use crate::model::{
+    Admin, BackendName, Check, Health, Ineligible, Mac, Mode, NoNeighbour, ServiceAddress, ServiceName, Ttl,
 };
 
 /// All that is known of one instance.

@@ -1,0 +1,128 @@
+//! The client's end of the control socket. It says what the controller answered, or that there is none.
+
+use std::{
+    io,
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use bytes::Bytes;
+use http_body_util::{BodyExt, Full, Limited};
+use hyper::{Request, client::conn::http1, header};
+use hyper_util::rt::TokioIo;
+use serde::{Deserialize, de::DeserializeOwned};
+use tokio::{net::UnixStream, time::timeout};
+
+use super::{
+    Code, Command, Query, Refused, Status,
+    protocol::{Done, HttpRequest},
+};
+
+/// Time for an answer: longer than the server's own limit.
+const TIMEOUT: Duration = Duration::from_secs(40);
+/// Bytes of the longest answer.
+const MAX_ANSWER: usize = 256 * 1024 * 1024;
+
+/// Somebody who talks to the controller behind a socket.
+#[derive(Clone, Debug)]
+pub struct Client {
+    socket: PathBuf,
+}
+
+#[derive(Deserialize)]
+struct ErrorBody {
+    error: Refused,
+}
+
+impl Client {
+    /// A client of the controller that listens on `socket`. Nothing is opened yet.
+    #[must_use]
+    pub fn new(socket: &Path) -> Self {
+        Self { socket: socket.to_owned() }
+    }
+
+    /// Asks for a change; it has taken effect when this returns.
+    ///
+    /// # Errors
+    /// It is refused, or there is no controller ([`Code::NoController`]).
+    pub async fn command(&self, command: &Command) -> Result<(), Refused> {
+        let Done { .. } = self.ask(command.into()).await?;
+        Ok(())
+    }
+
+    /// Asks for all that is known.
+    ///
+    /// # Errors
+    /// As for [`Self::command`].
+    pub async fn status(&self) -> Result<Status, Refused> {
+        self.ask((&Query::Status).into()).await
+    }
+
+    async fn ask<T: DeserializeOwned>(&self, request: HttpRequest) -> Result<T, Refused> {
+        let socket = self.socket.display();
+        let stream = UnixStream::connect(&self.socket).await.map_err(|error| self.unreachable(&error))?;
+        match timeout(TIMEOUT, converse(stream, request)).await {
+            Ok(Ok(answer)) => read(&answer),
+            Ok(Err(error)) => {
+                Err(Refused::new(Code::Failed, format!("talk to the controller at {socket}: {error:#}")))
+            }
+            Err(_) => {
+                let message = format!("the controller at {socket} did not answer in {TIMEOUT:?}");
+                Err(Refused::new(Code::Timeout, message))
+            }
+        }
+    }
+
+    fn unreachable(&self, error: &io::Error) -> Refused {
+        let socket = self.socket.display();
+        match error.kind() {
+            io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused => {
+                Refused::new(Code::NoController, format!("no controller listens on {socket}"))
+                    .with_remedy("start it with `vip run --config FILE`, or name another --instance")
+            }
+            io::ErrorKind::PermissionDenied => {
+                Refused::new(Code::NotAllowed, format!("connect to {socket}: {error}"))
+                    .with_remedy("run it as root, or as a member of the socket's group")
+            }
+            _ => Refused::new(Code::Failed, format!("connect to {socket}: {error}")),
+        }
+    }
+}
+
+struct Reply {
+    ok: bool,
+    body: Bytes,
+}
+
+async fn converse(stream: UnixStream, request: HttpRequest) -> anyhow::Result<Reply> {
+    let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await?;
+    let body = request.body.map(|body| body.to_string()).unwrap_or_default();
+    let request = Request::builder()
+        .method(request.method)
+        .uri(request.path)
+        .header(header::HOST, "vip")
+        .header(header::CONTENT_TYPE, "application/json")
+        .body(Full::new(Bytes::from(body)))?;
+    let exchange = async {
+        let response = sender.send_request(request).await?;
+        let ok = response.status().is_success();
+        let body = Limited::new(response.into_body(), MAX_ANSWER).collect().await;
+        anyhow::Ok(Reply { ok, body: body.map_err(anyhow::Error::from_boxed)?.to_bytes() })
+    };
+    tokio::pin!(exchange);
+    tokio::select! {
+        reply = &mut exchange => reply,
+        // The answer may be complete although the connection has ended.
+        ended = connection => { ended?; exchange.await }
+    }
+}
+
+fn read<T: DeserializeOwned>(reply: &Reply) -> Result<T, Refused> {
+    let strange =
+        |error| Refused::new(Code::Failed, format!("the controller's answer is no known one: {error}"));
+    if reply.ok {
+        return serde_json::from_slice(&reply.body).map_err(strange);
+    }
+    let ErrorBody { error } = serde_json::from_slice(&reply.body).map_err(strange)?;
+    Err(error)
+}

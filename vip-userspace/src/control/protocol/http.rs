@@ -1,0 +1,93 @@
+//! How commands are asked for over HTTP: method, path and body of each, from both ends' view.
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use super::{Command, Membership, Query};
+use crate::model::{Admin, Backend, ServiceName};
+
+/// The body of `POST /v1/backends`.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct AddBackend {
+    /// The backend.
+    pub backend: Backend,
+    /// What it becomes a member of.
+    #[serde(default)]
+    pub services: Vec<Membership>,
+}
+
+/// The body of `PUT /v1/backends/{name}/admin`.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SetAdmin {
+    /// The one service; all that it is a member of where absent.
+    #[serde(default)]
+    pub service: Option<ServiceName>,
+    /// The wish.
+    pub admin: Admin,
+}
+
+/// The body of `PUT /v1/backends/{name}/weight`.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SetWeight {
+    /// The one service; all that it is a member of where absent.
+    #[serde(default)]
+    pub service: Option<ServiceName>,
+    /// The weight.
+    pub weight: u32,
+}
+
+/// A request, short of its transport.
+#[derive(Clone, PartialEq, Debug)]
+pub struct HttpRequest {
+    /// `GET`, `POST`, `PUT` or `DELETE`.
+    pub method: &'static str,
+    /// Path with query. Names need no escapes.
+    pub path: String,
+    /// JSON, where there is a body.
+    pub body: Option<Value>,
+}
+
+impl HttpRequest {
+    fn new(method: &'static str, path: impl Into<String>, body: Option<impl Serialize>) -> Self {
+        // Writing to a `Value` fails for maps with keys that are no text alone, and there are none here.
+        let body = body.map(|body| serde_json::to_value(body).unwrap_or_default());
+        Self { method, path: path.into(), body }
+    }
+}
+
+impl From<&Query> for HttpRequest {
+    fn from(query: &Query) -> Self {
+        match query {
+            Query::Status => Self::new("GET", "/v1/status", None::<()>),
+        }
+    }
+}
+
+impl From<&Command> for HttpRequest {
+    fn from(command: &Command) -> Self {
+        match command.clone() {
+            Command::AddService { service } => Self::new("POST", "/v1/services", Some(service)),
+            Command::RemoveService { name } => {
+                Self::new("DELETE", format!("/v1/services/{name}"), None::<()>)
+            }
+            Command::AddBackend { backend, services } => {
+                Self::new("POST", "/v1/backends", Some(AddBackend { backend, services }))
+            }
+            Command::RemoveBackend { name, service } => {
+                let only = service.map(|service| format!("?service={service}")).unwrap_or_default();
+                Self::new("DELETE", format!("/v1/backends/{name}{only}"), None::<()>)
+            }
+            Command::SetAdmin { backend, service, admin } => {
+                Self::new("PUT", format!("/v1/backends/{backend}/admin"), Some(SetAdmin { service, admin }))
+            }
+            Command::SetWeight { backend, service, weight } => {
+                let path = format!("/v1/backends/{backend}/weight");
+                Self::new("PUT", path, Some(SetWeight { service, weight }))
+            }
+            Command::Detach => Self::new("POST", "/v1/detach", None::<()>),
+        }
+    }
+}

@@ -1,0 +1,203 @@
+//! The one place of an instance's controller: its lock and its socket. It decides who is the controller, and
+//! knows nothing of what is said.
+
+use std::{
+    fs::{self, File, OpenOptions, Permissions},
+    io::{self, Read, Seek, Write},
+    os::{
+        fd::OwnedFd,
+        unix::{
+            fs::{FileTypeExt, OpenOptionsExt, PermissionsExt},
+            net,
+        },
+    },
+    path::{Path, PathBuf},
+};
+
+use rustix::{
+    fs::{FlockOperation, Mode, fchmod, flock},
+    net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType},
+};
+use tokio::net::UnixListener;
+
+use super::{Code, Refused};
+use crate::places::Places;
+
+/// Owner and group may use the socket.
+const SOCKET_MODE: u32 = 0o660;
+/// Connections that the kernel keeps until they are accepted.
+const BACKLOG: i32 = 128;
+
+/// The place of a controller. Who holds it is the instance's only controller; dropped, it removes the socket.
+#[derive(Debug)]
+pub struct Bound {
+    socket: PathBuf,
+    /// Locked as long as it is open. The file stays: removing it would let two controllers lock two files.
+    _lock: File,
+}
+
+impl Drop for Bound {
+    fn drop(&mut self) {
+        // Another controller can't have taken it over: the lock is still held.
+        let _ = fs::remove_file(&self.socket);
+    }
+}
+
+/// Takes the place of the instance's controller, and listens on `socket` (usually [`Places::socket`]); a socket
+/// that nobody listens on is taken over. Belongs into a tokio runtime.
+///
+/// # Errors
+/// Another controller has the place ([`Code::ControllerRuns`], with its process id), another process listens on
+/// the socket, the path is no socket's, or a file can't be written.
+pub fn bind(places: &Places, socket: &Path) -> Result<(UnixListener, Bound), Refused> {
+    for directory in [Some(places.run.as_path()), socket.parent()].into_iter().flatten() {
+        fs::create_dir_all(directory).map_err(|error| failed("create", directory, &error))?;
+    }
+    let lock = lock(places)?;
+    take_over(socket)?;
+    let listener = listen(socket).map_err(|error| failed("listen on", socket, &error))?;
+    let bound = Bound { socket: socket.to_owned(), _lock: lock };
+    let listener = UnixListener::from_std(listener).map_err(|error| failed("listen on", socket, &error))?;
+    Ok((listener, bound))
+}
+
+/// Locks the instance's lock file and writes the own process id into it.
+fn lock(places: &Places) -> Result<File, Refused> {
+    let path = places.lock();
+    let mut file = OpenOptions::new()
+        .read(true)
+        .write(true)
+        .create(true)
+        .truncate(false)
+        .mode(0o644)
+        .open(&path)
+        .map_err(|error| failed("open", &path, &error))?;
+    if let Err(error) = flock(&file, FlockOperation::NonBlockingLockExclusive) {
+        if error != rustix::io::Errno::WOULDBLOCK {
+            return Err(failed("lock", &path, &error.into()));
+        }
+        let mut pid = String::new();
+        let known = file.read_to_string(&mut pid).is_ok_and(|_| pid.trim().parse::<u32>().is_ok());
+        let who = if known { format!("process {}", pid.trim()) } else { "a process".to_owned() };
+        let message = format!("{who} is the controller of instance {} already", places.instance);
+        return Err(Refused::new(Code::ControllerRuns, message)
+            .with_remedy("stop it, or give this one another name with --instance"));
+    }
+    file.set_len(0)
+        .and_then(|()| file.rewind())
+        .and_then(|()| writeln!(file, "{}", std::process::id()))
+        .map_err(|error| failed("write", &path, &error))?;
+    Ok(file)
+}
+
+/// Removes a socket that nobody listens on.
+fn take_over(socket: &Path) -> Result<(), Refused> {
+    let kind = match fs::symlink_metadata(socket) {
+        Ok(found) => found.file_type(),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        Err(error) => return Err(failed("look at", socket, &error)),
+    };
+    if !kind.is_socket() {
+        let message = format!("{} exists and is no socket: it is left alone", socket.display());
+        return Err(Refused::new(Code::Failed, message));
+    }
+    match net::UnixStream::connect(socket) {
+        Ok(_) => Err(Refused::new(
+            Code::ControllerRuns,
+            format!("another process listens on {}", socket.display()),
+        )),
+        Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => {
+            fs::remove_file(socket).map_err(|error| failed("remove", socket, &error))
+        }
+        Err(error) => Err(failed("connect to", socket, &error)),
+    }
+}
+
+/// Listens with the right mode from the first moment on: the kernel makes the socket's file with the mode of the
+/// unbound socket, less the umask, so nobody gets in between `bind` and `chmod`.
+fn listen(path: &Path) -> io::Result<net::UnixListener> {
+    let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
+    let socket: OwnedFd = rustix::net::socket_with(AddressFamily::UNIX, SocketType::STREAM, flags, None)?;
+    fchmod(&socket, Mode::from_raw_mode(SOCKET_MODE))?;
+    rustix::net::bind(&socket, &SocketAddrUnix::new(path)?)?;
+    fs::set_permissions(path, Permissions::from_mode(SOCKET_MODE))?;
+    rustix::net::listen(&socket, BACKLOG)?;
+    Ok(socket.into())
+}
+
+fn failed(doing: &str, path: &Path, error: &io::Error) -> Refused {
+    let message = format!("{doing} {}: {error}", path.display());
+    match error.kind() {
+        io::ErrorKind::PermissionDenied => {
+            Refused::new(Code::NotAllowed, message).with_remedy("run it as root")
+        }
+        _ => Refused::new(Code::Failed, message),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn places(directory: &Path) -> Places {
+        Places { run: directory.join("run"), ..Places::default() }
+    }
+
+    #[tokio::test]
+    async fn a_second_controller_is_told_the_process_of_the_first() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let places = places(directory.path());
+        let first = bind(&places, &places.socket()).expect("the first controller's place");
+        let refused = bind(&places, &places.socket()).expect_err("a second controller");
+        assert_eq!(refused.code, Code::ControllerRuns);
+        let own = format!("process {} is the controller of instance default already", std::process::id());
+        assert_eq!(refused.message, own);
+        drop(first);
+        assert!(!places.socket().exists(), "the socket goes with its controller");
+        bind(&places, &places.socket()).expect("the place is free again");
+    }
+
+    #[tokio::test]
+    async fn instances_do_not_hinder_each_other() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let one = places(directory.path());
+        let other = Places { instance: "other".parse().expect("a name"), ..one.clone() };
+        let _one = bind(&one, &one.socket()).expect("the first instance's place");
+        let _other = bind(&other, &other.socket()).expect("the other instance's place");
+    }
+
+    #[tokio::test]
+    async fn a_stale_socket_is_taken_over() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let places = places(directory.path());
+        fs::create_dir_all(&places.run).expect("create the directory");
+        drop(net::UnixListener::bind(places.socket()).expect("a socket that nobody listens on"));
+        assert!(places.socket().exists());
+        let (_listener, _bound) = bind(&places, &places.socket()).expect("the place");
+        net::UnixStream::connect(places.socket()).expect("somebody listens now");
+        let mode = fs::metadata(places.socket()).expect("the socket").permissions().mode();
+        assert_eq!(mode & 0o777, SOCKET_MODE);
+    }
+
+    #[tokio::test]
+    async fn a_socket_of_somebody_else_is_left_alone() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let places = places(directory.path());
+        fs::create_dir_all(&places.run).expect("create the directory");
+        let _theirs = net::UnixListener::bind(places.socket()).expect("their socket");
+        let refused = bind(&places, &places.socket()).expect_err("their socket is in use");
+        assert_eq!(refused.code, Code::ControllerRuns);
+        net::UnixStream::connect(places.socket()).expect("it still works");
+    }
+
+    #[tokio::test]
+    async fn a_file_that_is_no_socket_is_left_alone() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let places = places(directory.path());
+        let path = directory.path().join("precious");
+        fs::write(&path, "data").expect("write a file");
+        let refused = bind(&places, &path).expect_err("it is no socket");
+        assert!(refused.message.ends_with("is no socket: it is left alone"), "{refused}");
+        assert_eq!(fs::read_to_string(&path).expect("the file"), "data");
+    }
+}
