@@ -4,7 +4,7 @@
 use crate::source::{Named, Source};
 
 /// A module may import from modules of a lower level. The longest name counts: `control::protocol` is not `control`.
-const LEVELS: [(&str, u8); 14] = [
+const LEVELS: [(&str, u8); 15] = [
     ("main", 5),
     ("lib", 5),
     ("cli", 4),
@@ -19,6 +19,7 @@ const LEVELS: [(&str, u8); 14] = [
     ("plan", 2),
     ("ring", 2),
     ("model", 1),
+    ("places", 1),
 ];
 
 /// Who may import from whom on the same level; never both ways.
@@ -31,7 +32,7 @@ const BESIDE: [(&str, &str); 5] = [
 ];
 
 /// Modules where time is an argument, and nothing is read, sent or started.
-const PURE: [&str; 6] = ["config", "control::protocol", "health::state", "model", "plan", "ring"];
+const PURE: [&str; 7] = ["config", "control::protocol", "health::state", "model", "places", "plan", "ring"];
 
 /// What a pure module names nothing of. Addresses, such as `std::net::IpAddr`, are values, and so is a `Duration`.
 const IMPURE: [&str; 18] = [
@@ -61,8 +62,12 @@ const CLOCKS: [[&str; 2]; 2] = [["Instant", "now"], ["SystemTime", "now"]];
 /// Each import that points the wrong way, and each impure name in a pure module.
 pub(crate) fn violations(sources: &[Source]) -> Vec<String> {
     let mut found = Vec::new();
-    for source in sources.iter().filter(|source| !source.is_test()) {
+    let tests: Vec<String> = sources.iter().flat_map(test_modules).collect();
+    for source in sources {
         let module = module_of(&source.path);
+        if tests.iter().any(|test| is_below(&module, test)) {
+            continue;
+        }
         for name in source.names() {
             let wrong = match inside(&name, &module) {
                 Some(target) => wrong_way(&module, &target),
@@ -74,6 +79,13 @@ pub(crate) fn violations(sources: &[Source]) -> Vec<String> {
         }
     }
     found
+}
+
+/// The modules that a file declares for tests alone, and has in files of their own.
+fn test_modules(source: &Source) -> impl Iterator<Item = String> {
+    let module = module_of(&source.path);
+    let above = if matches!(module.as_str(), "main" | "lib") { String::new() } else { module + "::" };
+    source.test_modules.iter().map(move |name| format!("{above}{name}"))
 }
 
 /// The module that a file is, such as `health::state`; `main` and `lib` are the two roots.

@@ -13,6 +13,8 @@ pub(crate) struct Source {
     pub(crate) lines: usize,
     /// Its tokens, without tests.
     pub(crate) tokens: Vec<TokenTree>,
+    /// The modules that it declares for tests alone, and has in files of their own.
+    pub(crate) test_modules: Vec<String>,
 }
 
 /// A path that a source file names, such as `std::time::Duration`.
@@ -37,13 +39,9 @@ impl Source {
     /// # Errors
     /// The text is no Rust.
     pub(crate) fn parse(path: &str, text: &str) -> Result<Self, proc_macro2::LexError> {
-        let tokens = without_tests(TokenStream::from_str(text)?);
-        Ok(Self { path: path.to_owned(), lines: text.lines().count(), tokens })
-    }
-
-    /// Whether the whole file is only compiled for tests.
-    pub(crate) fn is_test(&self) -> bool {
-        self.path.ends_with("/tests.rs") || self.path.contains("/tests/")
+        let mut test_modules = Vec::new();
+        let tokens = without_tests(TokenStream::from_str(text)?, &mut test_modules);
+        Ok(Self { path: path.to_owned(), lines: text.lines().count(), tokens, test_modules })
     }
 
     /// Every path of two words or more, and every path that is imported.
@@ -54,8 +52,8 @@ impl Source {
     }
 }
 
-/// Drops each item that follows `#[cfg(test)]`, at any depth.
-fn without_tests(stream: TokenStream) -> Vec<TokenTree> {
+/// Drops each item that follows `#[cfg(test)]`, at any depth, and keeps the names of modules among them.
+fn without_tests(stream: TokenStream, modules: &mut Vec<String>) -> Vec<TokenTree> {
     let mut kept: Vec<TokenTree> = Vec::new();
     let mut tokens = stream.into_iter();
     while let Some(token) = tokens.next() {
@@ -64,12 +62,11 @@ fn without_tests(stream: TokenStream) -> Vec<TokenTree> {
                 if is_cfg_test(&group) && kept.last().is_some_and(|hash| is(hash, '#')) =>
             {
                 kept.pop();
-                // The item ends with its body, or with a semicolon.
-                tokens.by_ref().find(|token| is(token, ';') || is_body(token));
+                modules.extend(skip_item(&mut tokens));
             }
             TokenTree::Group(group) => {
-                let mut inner =
-                    Group::new(group.delimiter(), without_tests(group.stream()).into_iter().collect());
+                let stream = without_tests(group.stream(), modules);
+                let mut inner = Group::new(group.delimiter(), stream.into_iter().collect());
                 inner.set_span(group.span());
                 kept.push(inner.into());
             }
@@ -77,6 +74,22 @@ fn without_tests(stream: TokenStream) -> Vec<TokenTree> {
         }
     }
     kept
+}
+
+/// Goes on to the end of an item, a body or a semicolon; returns its name if it is a module.
+fn skip_item(tokens: &mut impl Iterator<Item = TokenTree>) -> Option<String> {
+    let mut module = None;
+    let mut after_mod = false;
+    for token in tokens {
+        if is(&token, ';') || is_body(&token) {
+            break;
+        }
+        if after_mod {
+            module = Some(token.to_string());
+        }
+        after_mod = is_word(&token, "mod");
+    }
+    module
 }
 
 fn is_cfg_test(group: &Group) -> bool {
