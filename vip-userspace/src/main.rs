@@ -1,3 +1,98 @@
-//! The command line: `vip`.
+//! The command `vip`: it reads the command line, has it carried out, prints the result, and ends with the right exit
+//! code. It decides nothing else.
 
-fn main() {}
+use std::{
+    env,
+    io::{self, Write},
+    process::ExitCode,
+};
+
+use anstream::{AutoStream, stream::RawStream};
+use clap::{ColorChoice, Parser};
+use serde_json::json;
+use vip_userspace::control::{Code, Refused};
+
+use self::cli::{Cli, Output};
+
+mod cli;
+mod render;
+
+/// Refused, by the controller or by the machine.
+const REFUSED: u8 = 1;
+/// The command line is none.
+const USAGE: u8 = 2;
+/// There is no controller.
+const NO_CONTROLLER: u8 = 3;
+
+fn main() -> ExitCode {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => return usage(&error),
+    };
+    let screen = Screen { json: cli.global.json, color: cli.global.color };
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let result = match runtime {
+        Ok(runtime) => runtime.block_on(cli::carry_out(cli)),
+        Err(error) => Err(Refused::new(Code::Failed, format!("start: {error}"))),
+    };
+    let but = match result {
+        Ok(Some(output)) => screen.result(output),
+        Ok(None) => None,
+        Err(refused) => Some(refused),
+    };
+    let Some(refused) = but else { return ExitCode::SUCCESS };
+    screen.refusal(&refused);
+    ExitCode::from(match refused.code {
+        Code::Usage => USAGE,
+        Code::NoController => NO_CONTROLLER,
+        _ => REFUSED,
+    })
+}
+
+/// Help and version as well: clap takes them for errors.
+fn usage(error: &clap::Error) -> ExitCode {
+    // Read by hand: there is no command line that could say whether JSON is wanted.
+    if error.use_stderr() && env::args_os().any(|word| word == "--json") {
+        let screen = Screen { json: true, color: ColorChoice::Never };
+        let text = error.to_string();
+        let message = text.strip_prefix("error: ").unwrap_or(&text).trim();
+        screen.refusal(&Refused::new(Code::Usage, message));
+    } else {
+        let _ = error.print();
+    }
+    if error.use_stderr() { ExitCode::from(USAGE) } else { ExitCode::SUCCESS }
+}
+
+/// How things are printed. Somebody who stops listening is no error.
+struct Screen {
+    json: bool,
+    color: ColorChoice,
+}
+
+impl Screen {
+    /// Prints a result; returns what went wrong nevertheless.
+    fn result(&self, output: Output) -> Option<Refused> {
+        let mut out = self.stream(io::stdout());
+        let text = if self.json { format!("{:#}\n", output.json) } else { output.text };
+        let _ = out.write_all(text.as_bytes()).and_then(|()| out.flush());
+        output.but
+    }
+
+    fn refusal(&self, refused: &Refused) {
+        let text =
+            if self.json { format!("{}\n", json!({ "error": refused })) } else { render::refusal(refused) };
+        let _ = self.stream(io::stderr()).write_all(text.as_bytes());
+    }
+
+    fn stream<S: RawStream>(&self, stream: S) -> AutoStream<S> {
+        // Automatic: on a terminal, unless NO_COLOR (no-color.org) or TERM=dumb speak against it.
+        AutoStream::new(
+            stream,
+            match self.color {
+                ColorChoice::Auto => anstream::ColorChoice::Auto,
+                ColorChoice::Always => anstream::ColorChoice::Always,
+                ColorChoice::Never => anstream::ColorChoice::Never,
+            },
+        )
+    }
+}

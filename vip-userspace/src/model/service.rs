@@ -115,6 +115,8 @@ impl Check {
     pub const DEFAULT_RISE: u32 = 2;
     /// Fall of a check that does not say otherwise.
     pub const DEFAULT_FALL: u32 = 3;
+    /// Statuses that an HTTP check expects if it does not say otherwise.
+    pub const DEFAULT_EXPECT: (u16, u16) = (200, 399);
 
     /// The time after which a backend that dies gets no new flow: `interval × fall + timeout`.
     #[must_use]

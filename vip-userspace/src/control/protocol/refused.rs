@@ -21,6 +21,8 @@ pub struct Refused {
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Code {
+    /// The command line is none.
+    Usage,
     /// The request is no JSON of the wanted shape.
     BadRequest,
     /// The request's body is too long.
@@ -101,7 +103,7 @@ impl Code {
     #[must_use]
     pub const fn http_status(self) -> u16 {
         match self {
-            Self::BadRequest => 400,
+            Self::Usage | Self::BadRequest => 400,
             Self::NotAllowed => 403,
             Self::NoSuchPath | Self::NoService | Self::NoBackend | Self::NoMember => 404,
             Self::MethodNotAllowed => 405,

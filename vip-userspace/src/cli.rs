@@ -1,0 +1,130 @@
+//! What can be said on the command line: verbs, options and their help. It knows nothing of what they do.
+
+use std::path::PathBuf;
+
+use clap::{Args, ColorChoice, Parser, Subcommand};
+use vip_userspace::{
+    model::AttachMode,
+    places::{Instance, Places},
+};
+
+pub(crate) use self::dispatch::{Output, carry_out};
+use self::{backend::BackendVerb, service::ServiceVerb};
+
+mod backend;
+mod dispatch;
+mod service;
+#[cfg(test)]
+mod tests;
+
+const EXAMPLES: &str = "\
+Examples:
+  vip run --config /etc/vip/vip.toml
+  vip status
+  vip backend disable b1
+
+Exit codes: 0 done, 1 refused, 2 usage, 3 no controller";
+
+/// A packet director: many machines answer for one virtual IP address, and it survives their death.
+#[derive(Parser, Debug)]
+#[command(name = "vip", version, after_help = EXAMPLES, max_term_width = 100)]
+pub(crate) struct Cli {
+    #[command(flatten)]
+    pub(crate) global: Global,
+    #[command(subcommand)]
+    pub(crate) verb: Verb,
+}
+
+/// Options of every verb.
+#[derive(Args, Debug)]
+#[command(next_help_heading = "Options of every verb")]
+pub(crate) struct Global {
+    /// Name of the instance; two of them never touch each other
+    #[arg(long, global = true, env = "VIP_INSTANCE", value_name = "NAME", default_value_t)]
+    instance: Instance,
+    /// The control socket [default: <run-dir>/<instance>.sock]
+    #[arg(long, global = true, value_name = "PATH")]
+    socket: Option<PathBuf>,
+    /// Mount point of the BPF file system
+    #[arg(long, global = true, value_name = "PATH", default_value = "/sys/fs/bpf")]
+    bpffs: PathBuf,
+    /// Directory of sockets and locks
+    #[arg(long, global = true, value_name = "PATH", default_value = "/run/vip")]
+    run_dir: PathBuf,
+    /// Directory of the operator's wishes by command
+    #[arg(long, global = true, value_name = "PATH", default_value = "/var/lib/vip")]
+    state_dir: PathBuf,
+    /// Print JSON: results on stdout, errors on stderr
+    #[arg(long, global = true)]
+    pub(crate) json: bool,
+    /// When to use colours
+    #[arg(long, global = true, value_name = "WHEN", default_value_t = ColorChoice::Auto)]
+    pub(crate) color: ColorChoice,
+}
+
+impl Global {
+    fn places(&self) -> Places {
+        let (bpffs, run, state) = (self.bpffs.clone(), self.run_dir.clone(), self.state_dir.clone());
+        Places { bpffs, run, state, instance: self.instance.clone() }
+    }
+
+    fn socket(&self) -> PathBuf {
+        self.socket.clone().unwrap_or_else(|| self.places().socket())
+    }
+}
+
+/// What is to be done.
+#[derive(Subcommand, Debug)]
+pub(crate) enum Verb {
+    /// Run the controller: attach the director, and keep its tables right
+    ///
+    /// It runs until Ctrl-C or SIGTERM; forwarding then stays in place, and the next `vip run` takes it over without
+    /// losing a packet. `vip detach` ends forwarding.
+    #[command(after_help = "Example:\n  vip run --config /etc/vip/vip.toml --mode native")]
+    Run(Run),
+    /// Check a configuration file
+    ///
+    /// Says everything that is wrong with it, each with its line. Nothing of the machine is looked at.
+    #[command(after_help = "Example:\n  vip check /etc/vip/vip.toml")]
+    Check {
+        /// The configuration
+        file: PathBuf,
+    },
+    /// Show services, members, counters and what packets met
+    ///
+    /// Without a controller it shows what is pinned in the kernel, says so on stderr, and exits with 3.
+    #[command(after_help = "Examples:\n  vip status\n  vip status --json")]
+    Status,
+    /// List, add and remove services
+    #[command(subcommand)]
+    Service(ServiceVerb),
+    /// List, add, remove, enable, disable and weigh backends
+    #[command(subcommand)]
+    Backend(BackendVerb),
+    /// End forwarding: remove program, tables and links from the kernel
+    ///
+    /// A running controller ends with it. It works without a controller as well; it exits with 3 if then nothing is
+    /// there to remove.
+    #[command(after_help = "Examples:\n  vip detach\n  vip detach --instance lab")]
+    Detach,
+    /// Print completions for a shell
+    #[command(after_help = "Example:\n  vip completions bash")]
+    Completions {
+        /// The shell
+        shell: clap_complete::Shell,
+    },
+}
+
+/// How the controller is run.
+#[derive(Args, Debug)]
+pub(crate) struct Run {
+    /// The configuration
+    #[arg(long, value_name = "FILE")]
+    config: PathBuf,
+    /// How to attach: auto, native or generic [default: what the configuration says, else auto]
+    #[arg(long)]
+    mode: Option<AttachMode>,
+    /// Log every packet: slow, to look into a problem
+    #[arg(long)]
+    log_packets: bool,
+}

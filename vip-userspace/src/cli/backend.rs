@@ -1,0 +1,121 @@
+//! `vip backend …`: its arguments, and the commands that they are.
+
+use std::net::IpAddr;
+
+use clap::{Args, Subcommand};
+use vip_userspace::{
+    control::{Command, protocol::Membership},
+    model::{Admin, Backend, BackendName, Mac, ServiceName},
+};
+
+use super::service::Weighted;
+
+/// What is to be done with backends.
+#[derive(Subcommand, Debug)]
+pub(crate) enum BackendVerb {
+    /// List backends
+    #[command(after_help = "Example:\n  vip backend list")]
+    List,
+    /// Add a backend
+    #[command(after_help = "Examples:
+  vip backend add b3 --address 10.200.1.13 --address fd00:200:1::13 --service web
+  vip backend add b4 --address 10.200.1.14 --mac 02:00:00:00:00:14 --service web:50 --service dns")]
+    Add(Add),
+    /// Remove a backend, or end its part in one service
+    #[command(after_help = "Examples:\n  vip backend remove b3\n  vip backend remove b3 --service web")]
+    Remove(Which),
+    /// Let a backend get new flows
+    #[command(after_help = "Examples:\n  vip backend enable b1\n  vip backend enable b1 --service web")]
+    Enable(Which),
+    /// Take a backend out: its flows move to the others at once
+    #[command(after_help = "Examples:\n  vip backend disable b1\n  vip backend disable b1 --service web")]
+    Disable(Which),
+    /// Set a backend's share of new flows
+    #[command(after_help = "Examples:\n  vip backend weight b1 50\n  vip backend weight b1 0 --service web")]
+    Weight(Weight),
+}
+
+/// A backend, as the command line states it.
+#[derive(Args, Debug)]
+pub(crate) struct Add {
+    /// Its name
+    name: BackendName,
+    /// Its address on the link; once for IPv4, once for IPv6
+    #[arg(long = "address", value_name = "ADDRESS", required = true)]
+    addresses: Vec<IpAddr>,
+    /// Its MAC [default: the kernel is asked]
+    #[arg(long)]
+    mac: Option<Mac>,
+    /// A service that it answers for, with a weight other than 100 behind a colon; repeatable
+    #[arg(long = "service", value_name = "SERVICE[:WEIGHT]")]
+    services: Vec<Weighted<ServiceName>>,
+}
+
+/// A backend, in one service or in all of its services.
+#[derive(Args, Debug)]
+pub(crate) struct Which {
+    /// The backend
+    name: BackendName,
+    /// In this service alone
+    #[arg(long)]
+    service: Option<ServiceName>,
+}
+
+/// A backend's weight.
+#[derive(Args, Debug)]
+pub(crate) struct Weight {
+    /// The backend
+    name: BackendName,
+    /// Share of new flows, 0 to 1000; 100 is usual, 0 gets none
+    weight: u32,
+    /// In this service alone
+    #[arg(long)]
+    service: Option<ServiceName>,
+}
+
+impl BackendVerb {
+    /// The command that it is; `None` for the list, which changes nothing.
+    ///
+    /// # Errors
+    /// Options that do not belong together: a message.
+    pub(super) fn command(&self) -> Result<Option<Command>, &'static str> {
+        Ok(Some(match self {
+            Self::List => return Ok(None),
+            Self::Add(add) => add.command()?,
+            Self::Remove(Which { name, service }) => {
+                Command::RemoveBackend { name: name.clone(), service: service.clone() }
+            }
+            Self::Enable(which) => which.command(Admin::Enabled),
+            Self::Disable(which) => which.command(Admin::Disabled),
+            Self::Weight(Weight { name, weight, service }) => {
+                Command::SetWeight { backend: name.clone(), service: service.clone(), weight: *weight }
+            }
+        }))
+    }
+}
+
+impl Which {
+    fn command(&self, admin: Admin) -> Command {
+        Command::SetAdmin { backend: self.name.clone(), service: self.service.clone(), admin }
+    }
+}
+
+impl Add {
+    fn command(&self) -> Result<Command, &'static str> {
+        let mut backend = Backend { name: self.name.clone(), ipv4: None, ipv6: None, mac: self.mac };
+        for address in &self.addresses {
+            let former = match address {
+                IpAddr::V4(address) => backend.ipv4.replace(*address).is_some(),
+                IpAddr::V6(address) => backend.ipv6.replace(*address).is_some(),
+            };
+            if former {
+                return Err("a backend has one IPv4 address and one IPv6 address at most");
+            }
+        }
+        let membership = |weighted: &Weighted<ServiceName>| Membership {
+            service: weighted.name.clone(),
+            weight: weighted.weight,
+        };
+        Ok(Command::AddBackend { backend, services: self.services.iter().map(membership).collect() })
+    }
+}

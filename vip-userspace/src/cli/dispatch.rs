@@ -1,0 +1,140 @@
+//! Carries out what the command line says, with or without a controller. It prints nothing: what is to be printed is
+//! its result.
+
+use std::{fs, path::Path};
+
+use clap::CommandFactory;
+use serde_json::{Value, json};
+use vip_userspace::{
+    control::{Code, Command, Refused, Status, client::Client},
+    model::Admin,
+};
+
+use super::{Cli, Global, Run, Verb, service::ServiceVerb};
+use crate::render;
+
+/// What a verb leaves to be said.
+#[derive(Debug)]
+pub(crate) struct Output {
+    /// For people; may hold ANSI colours.
+    pub(crate) text: String,
+    /// For programs.
+    pub(crate) json: Value,
+    /// What went wrong nevertheless.
+    pub(crate) but: Option<Refused>,
+}
+
+impl Output {
+    fn done(text: String) -> Self {
+        Self { text: text + "\n", json: json!({ "done": true }), but: None }
+    }
+}
+
+/// Does it.
+///
+/// # Errors
+/// Why it is not done.
+pub(crate) async fn carry_out(cli: Cli) -> Result<Option<Output>, Refused> {
+    let Cli { global, verb } = cli;
+    let client = Client::new(&global.socket());
+    let usage = |message: &str| Refused::new(Code::Usage, message);
+    let command = match verb {
+        Verb::Run(run) => return start(&global, run).await.map(|()| None),
+        Verb::Check { file } => return check(&file).map(Some),
+        Verb::Status => return status(&global, &client).await.map(Some),
+        Verb::Detach => return detach(&global, &client).await.map(Some),
+        Verb::Completions { shell } => return Ok(Some(completions(shell))),
+        Verb::Service(ServiceVerb::List) => {
+            let services = client.status().await?.services;
+            let text = render::services(&services);
+            return Ok(Some(Output { text, json: json!({ "services": services }), but: None }));
+        }
+        Verb::Service(ServiceVerb::Add(add)) => add.command().map_err(usage)?,
+        Verb::Service(ServiceVerb::Remove { name }) => Command::RemoveService { name },
+        Verb::Backend(verb) => match verb.command().map_err(usage)? {
+            Some(command) => command,
+            None => {
+                let backends = client.status().await?.backends;
+                let text = render::backends(&backends);
+                return Ok(Some(Output { text, json: json!({ "backends": backends }), but: None }));
+            }
+        },
+    };
+    client.command(&command).await?;
+    Ok(Some(Output::done(words(&command))))
+}
+
+/// What has been done, in words.
+fn words(command: &Command) -> String {
+    let inside = |service: &Option<_>| match service {
+        Some(service) => format!("in service {service}"),
+        None => "in all its services".to_owned(),
+    };
+    match command {
+        Command::AddService { service } => format!("added service {}, {}", service.name, service.address),
+        Command::RemoveService { name } => format!("removed service {name}"),
+        Command::AddBackend { backend, .. } => format!("added backend {}", backend.name),
+        Command::RemoveBackend { name, service: None } => format!("removed backend {name}"),
+        Command::RemoveBackend { name, service: Some(service) } => {
+            format!("removed backend {name} from service {service}")
+        }
+        Command::SetAdmin { backend, service, admin } => {
+            let done = match admin {
+                Admin::Enabled => "enabled",
+                Admin::Disabled => "disabled",
+            };
+            format!("{done} backend {backend} {}", inside(service))
+        }
+        Command::SetWeight { backend, service, weight } => {
+            format!("backend {backend} has weight {weight} {}", inside(service))
+        }
+        Command::Detach => "detached: nothing is forwarded any more".to_owned(),
+    }
+}
+
+async fn start(_global: &Global, _run: Run) -> Result<(), Refused> {
+    Err(Refused::new(Code::Failed, "this build has no controller"))
+}
+
+fn check(file: &Path) -> Result<Output, Refused> {
+    let name = file.display();
+    fs::read_to_string(file)
+        .map_err(|error| Refused::new(Code::BadConfig, format!("read {name}: {error}")))?;
+    Ok(Output::done(format!("{name} is fine")))
+}
+
+async fn status(_global: &Global, client: &Client) -> Result<Output, Refused> {
+    let (status, but) = match client.status().await {
+        Ok(status) => (status, None),
+        Err(refused) if refused.code == Code::NoController => {
+            let pinned: Option<Status> = None;
+            let status = pinned.ok_or_else(|| nothing(refused.clone()))?;
+            (
+                status,
+                Some(Refused { message: format!("{}: this is what is pinned", refused.message), ..refused }),
+            )
+        }
+        Err(refused) => return Err(refused),
+    };
+    Ok(Output { text: render::status(&status), json: json!(status), but })
+}
+
+async fn detach(_global: &Global, client: &Client) -> Result<Output, Refused> {
+    match client.command(&Command::Detach).await {
+        Ok(()) => Ok(Output::done(words(&Command::Detach))),
+        Err(refused) if refused.code == Code::NoController => Err(nothing(refused)),
+        Err(refused) => Err(refused),
+    }
+}
+
+/// There is no controller, nor anything that one left.
+fn nothing(refused: Refused) -> Refused {
+    Refused { message: format!("{}, and nothing of it is pinned", refused.message), ..refused }
+}
+
+fn completions(shell: clap_complete::Shell) -> Output {
+    let mut script = Vec::new();
+    clap_complete::generate(shell, &mut Cli::command(), "vip", &mut script);
+    let text = String::from_utf8_lossy(&script).into_owned();
+    Output { json: json!({ "completions": text }), text, but: None }
+}

@@ -1,0 +1,188 @@
+//! `vip service …`: its arguments, and the commands that they are.
+
+use std::{str::FromStr, time::Duration};
+
+use clap::{Args, Subcommand, ValueEnum};
+use vip_userspace::{
+    control::Command,
+    model::{
+        BackendName, Check, Member, Probe, Service, ServiceAddress, ServiceName, Ttl, duration,
+        service::{DEFAULT_SLOTS, DEFAULT_WEIGHT},
+    },
+};
+
+/// What is to be done with services.
+#[derive(Subcommand, Debug)]
+pub(crate) enum ServiceVerb {
+    /// List services
+    #[command(after_help = "Example:\n  vip service list")]
+    List,
+    /// Add a service
+    #[command(after_help = "Examples:
+  vip service add web 10.200.0.1:80/tcp --member b1 --member b2:50 --check http:/health
+  vip service add dns [fd00:200::1]:53/udp --check tcp --check-port 53 --interval 2s --timeout 1s")]
+    Add(Box<Add>),
+    /// Remove a service; its backends stay
+    #[command(after_help = "Example:\n  vip service remove web")]
+    Remove {
+        /// Its name
+        name: ServiceName,
+    },
+}
+
+/// A service, as the command line states it.
+#[derive(Args, Debug)]
+pub(crate) struct Add {
+    /// Its name
+    name: ServiceName,
+    /// Where clients find it: VIP:PORT/PROTOCOL, like 10.200.0.1:80/tcp or [fd00:200::1]:53/udp
+    address: ServiceAddress,
+    /// A backend that answers for it, with a weight other than 100 behind a colon; repeatable
+    #[arg(long = "member", value_name = "BACKEND[:WEIGHT]")]
+    members: Vec<Weighted<BackendName>>,
+    /// Slots of its ring, a prime at best; fixed for its life
+    #[arg(long, default_value_t = DEFAULT_SLOTS)]
+    slots: u32,
+    /// What happens to TTL and hop limit
+    #[arg(long, value_enum, default_value_t = TtlChoice::Decrease)]
+    ttl: TtlChoice,
+    #[command(flatten)]
+    check: CheckArgs,
+}
+
+#[derive(Clone, Copy, ValueEnum, Debug)]
+enum TtlChoice {
+    /// One less; a packet with 1 is dropped
+    Decrease,
+    /// Left alone: two directors that send to each other would pass a packet round for ever
+    Keep,
+}
+
+#[derive(Args, Debug)]
+struct CheckArgs {
+    /// How members are checked: tcp, or http:PATH; not at all without it
+    #[arg(long, value_name = "PROBE")]
+    check: Option<ProbeArg>,
+    /// Time from one probe to the next, like 500ms or 2s
+    #[arg(long, value_name = "TIME", requires = "check", value_parser = duration::parse,
+        default_value = "1s")]
+    interval: Duration,
+    /// Time that a probe has to succeed [default: 500ms, or the interval where that is shorter]
+    #[arg(long, value_name = "TIME", requires = "check", value_parser = duration::parse)]
+    timeout: Option<Duration>,
+    /// Successes in a row that take a member in
+    #[arg(long, value_name = "COUNT", requires = "check", default_value_t = Check::DEFAULT_RISE)]
+    rise: u32,
+    /// Failures in a row that take a member out
+    #[arg(long, value_name = "COUNT", requires = "check", default_value_t = Check::DEFAULT_FALL)]
+    fall: u32,
+    /// Port that is probed [default: the service's own]
+    #[arg(long, value_name = "PORT", requires = "check")]
+    check_port: Option<u16>,
+    /// Host header of an HTTP probe [default: the probed address]
+    #[arg(long, value_name = "HOST", requires = "check")]
+    check_host: Option<String>,
+    /// Statuses that are a success of an HTTP probe, like 200 or 200-299
+    #[arg(long, value_name = "STATUS", requires = "check")]
+    expect: Option<Statuses>,
+}
+
+#[derive(Clone, PartialEq, Eq, Debug)]
+enum ProbeArg {
+    Tcp,
+    Http(String),
+}
+
+impl FromStr for ProbeArg {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        match text.split_once(':') {
+            None if text == "tcp" => Ok(Self::Tcp),
+            None if text == "http" => Ok(Self::Http("/".to_owned())),
+            Some(("http", path)) => Ok(Self::Http(path.to_owned())),
+            _ => Err("write tcp, or http:PATH like http:/health"),
+        }
+    }
+}
+
+/// Lowest and highest status.
+#[derive(Clone, Copy, Debug)]
+struct Statuses(u16, u16);
+
+impl FromStr for Statuses {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let (low, high) = text.split_once('-').unwrap_or((text, text));
+        let statuses = low.parse().ok().zip(high.parse().ok());
+        statuses
+            .map(|(low, high)| Self(low, high))
+            .ok_or("write a status, like 200, or a range, like 200-299")
+    }
+}
+
+/// `NAME` or `NAME:WEIGHT`.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(super) struct Weighted<T> {
+    pub(super) name: T,
+    pub(super) weight: u32,
+}
+
+impl<T: FromStr<Err: ToString>> FromStr for Weighted<T> {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let (name, weight) = match text.split_once(':') {
+            Some((name, weight)) => (name, weight.parse().map_err(|_| format!("{weight:?} is no weight"))?),
+            None => (text, DEFAULT_WEIGHT),
+        };
+        Ok(Self { name: name.parse().map_err(|error: T::Err| error.to_string())?, weight })
+    }
+}
+
+impl Add {
+    /// The command that it is.
+    ///
+    /// # Errors
+    /// Options that do not belong together: a message.
+    pub(super) fn command(&self) -> Result<Command, &'static str> {
+        let member =
+            |member: &Weighted<BackendName>| Member { backend: member.name.clone(), weight: member.weight };
+        let service = Service {
+            name: self.name.clone(),
+            address: self.address,
+            slots: self.slots,
+            ttl: match self.ttl {
+                TtlChoice::Decrease => Ttl::Decrease,
+                TtlChoice::Keep => Ttl::Keep,
+            },
+            check: self.check.check()?,
+            members: self.members.iter().map(member).collect(),
+        };
+        Ok(Command::AddService { service })
+    }
+}
+
+impl CheckArgs {
+    fn check(&self) -> Result<Option<Check>, &'static str> {
+        let probe = match &self.check {
+            None => return Ok(None),
+            Some(ProbeArg::Tcp) if self.check_host.is_some() => {
+                return Err("--check-host needs --check http:PATH: a TCP check sends no request");
+            }
+            Some(ProbeArg::Tcp) if self.expect.is_some() => {
+                return Err("--expect needs --check http:PATH: a TCP check sends no request");
+            }
+            Some(ProbeArg::Tcp) => Probe::Tcp,
+            Some(ProbeArg::Http(path)) => Probe::Http {
+                path: path.clone(),
+                host: self.check_host.clone(),
+                expect: self.expect.map_or(Check::DEFAULT_EXPECT, |Statuses(low, high)| (low, high)),
+            },
+        };
+        let timeout = self.timeout.unwrap_or(Check::DEFAULT_TIMEOUT.min(self.interval));
+        let (interval, rise, fall, port) = (self.interval, self.rise, self.fall, self.check_port);
+        Ok(Some(Check { probe, interval, timeout, rise, fall, port }))
+    }
+}

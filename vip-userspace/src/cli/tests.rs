@@ -1,0 +1,167 @@
+use clap::{CommandFactory, Parser, error::ErrorKind};
+use serde_json::json;
+use vip_userspace::control::Command;
+
+use super::{Cli, Verb, service::ServiceVerb};
+
+/// Every example of a verb's help, with the verb.
+fn examples(command: &clap::Command, found: &mut Vec<(String, String)>) {
+    let help = command.get_after_help().map(ToString::to_string).unwrap_or_default();
+    let own = help.lines().map(str::trim).filter(|line| line.starts_with("vip "));
+    found.extend(own.map(|line| (command.get_name().to_owned(), line.to_owned())));
+    for below in command.get_subcommands() {
+        examples(below, found);
+    }
+}
+
+/// The command that a line asks for.
+fn command(line: &str) -> Command {
+    let cli = Cli::try_parse_from(line.split(' ')).expect("a command line");
+    match cli.verb {
+        Verb::Service(ServiceVerb::Add(add)) => add.command().expect("a command"),
+        Verb::Backend(verb) => verb.command().expect("a command").expect("a change"),
+        verb => panic!("no command: {verb:?}"),
+    }
+}
+
+fn error(line: &str) -> clap::Error {
+    Cli::try_parse_from(line.split(' ')).expect_err("no command line")
+}
+
+#[test]
+fn the_command_line_is_consistent() {
+    Cli::command().debug_assert();
+}
+
+#[test]
+fn every_verb_has_an_example_that_is_one_of_its_command_lines() {
+    fn check(command: &clap::Command, path: &str) {
+        let path = format!("{path}{} ", command.get_name());
+        if !command.has_subcommands() {
+            let mut found = Vec::new();
+            examples(command, &mut found);
+            assert!(
+                found.iter().any(|(_, line)| format!("{line} ").starts_with(&path)),
+                "{path}has no example"
+            );
+        }
+        for below in command.get_subcommands() {
+            check(below, &path);
+        }
+    }
+    let command = Cli::command();
+    check(&command, "");
+    let mut found = Vec::new();
+    examples(&command, &mut found);
+    for (verb, line) in found {
+        if let Err(error) = Cli::try_parse_from(line.split(' ')) {
+            panic!("the example {line:?} of {verb}: {error}");
+        }
+    }
+}
+
+#[test]
+fn a_service_is_added_with_its_members_and_its_check() {
+    let line = "vip service add web 10.200.0.1:80 --member b1 --member b2:50 --slots 1021 --ttl keep \
+                --check http:/health --interval 200ms --rise 1 --check-host example.org --expect 200";
+    let wanted = json!({
+        "command": "add-service",
+        "service": {
+            "name": "web", "address": "10.200.0.1:80/tcp", "slots": 1021, "ttl": "keep",
+            "check": {
+                "probe": { "kind": "http", "path": "/health", "host": "example.org", "expect": [200, 200] },
+                "interval": "200ms", "timeout": "200ms", "rise": 1, "fall": 3
+            },
+            "members": [{ "backend": "b1", "weight": 100 }, { "backend": "b2", "weight": 50 }]
+        }
+    });
+    assert_eq!(json!(command(line)), wanted);
+}
+
+#[test]
+fn a_backend_is_added_with_its_addresses_and_services() {
+    let line = "vip backend add b1 --address fd00::1 --address 10.0.0.1 --service web:7 --service dns";
+    let wanted = json!({
+        "command": "add-backend",
+        "backend": { "name": "b1", "ipv4": "10.0.0.1", "ipv6": "fd00::1" },
+        "services": [{ "service": "web", "weight": 7 }, { "service": "dns", "weight": 100 }]
+    });
+    assert_eq!(json!(command(line)), wanted);
+}
+
+#[test]
+fn a_backend_is_changed_in_one_service_or_in_all() {
+    for (line, wanted) in [
+        (
+            "vip backend disable b1",
+            json!({ "command": "set-admin", "backend": "b1", "service": null, "admin": "disabled" }),
+        ),
+        (
+            "vip backend enable b1 --service web",
+            json!({ "command": "set-admin", "backend": "b1", "service": "web", "admin": "enabled" }),
+        ),
+        (
+            "vip backend weight b1 0",
+            json!({ "command": "set-weight", "backend": "b1", "service": null, "weight": 0 }),
+        ),
+        (
+            "vip backend remove b1 --service web",
+            json!({ "command": "remove-backend", "name": "b1", "service": "web" }),
+        ),
+    ] {
+        assert_eq!(json!(command(line)), wanted, "{line}");
+    }
+}
+
+#[test]
+fn a_bad_word_is_named_with_what_is_wrong_about_it() {
+    for (line, said) in [
+        ("vip service add web 10.200.0.1", "is no service address"),
+        ("vip service add -web 10.200.0.1:80", "unexpected argument '-w'"),
+        ("vip service add web 10.200.0.1:80 --member b1:x", "\"x\" is no weight"),
+        ("vip service add web 10.200.0.1:80 --member b/1", "is no name"),
+        ("vip service add web 10.200.0.1:80 --check ping", "write tcp, or http:PATH"),
+        ("vip service add web 10.200.0.1:80 --check tcp --interval 1", "is no duration"),
+        ("vip service add web 10.200.0.1:80 --interval 1s", "--check <PROBE>"),
+        ("vip service add web 10.200.0.1:80 --check http:/ --expect ok", "write a status"),
+        ("vip backend add b1", "--address <ADDRESS>"),
+        ("vip backend add b1 --address 10.0.0.256", "invalid IP address"),
+        ("vip backend add b1 --address 10.0.0.1 --mac 1", "is no MAC address"),
+        ("vip backend weight b1 -1", "unexpected argument '-1'"),
+        ("vip run", "--config <FILE>"),
+        ("vip run --config a --mode fast", "is no mode"),
+        ("vip status --instance a/b", "is no instance name"),
+        ("vip stauts", "a similar subcommand exists: 'status'"),
+    ] {
+        let message = error(line).to_string();
+        assert!(message.contains(said), "{line}: {message}");
+    }
+}
+
+#[test]
+fn options_that_do_not_belong_together_are_told() {
+    let verb = |line: &str| Cli::try_parse_from(line.split(' ')).expect("a command line").verb;
+    for (line, said) in [
+        ("vip service add web 10.0.0.1:80 --check tcp --check-host a", "--check-host needs"),
+        ("vip service add web 10.0.0.1:80 --check tcp --expect 200", "--expect needs"),
+        ("vip backend add b1 --address 10.0.0.1 --address 10.0.0.2", "one IPv4 address"),
+    ] {
+        let refused = match verb(line) {
+            Verb::Service(ServiceVerb::Add(add)) => add.command().map(|_| ()),
+            Verb::Backend(verb) => verb.command().map(|_| ()),
+            verb => panic!("{verb:?}"),
+        };
+        assert!(refused.expect_err("refused").contains(said), "{line}");
+    }
+}
+
+#[test]
+fn options_of_every_verb_may_stand_behind_the_verb() {
+    let cli = Cli::try_parse_from(["vip", "status", "--instance", "lab", "--json", "--run-dir", "/tmp/run"])
+        .expect("a command line");
+    assert_eq!(cli.global.socket().to_str(), Some("/tmp/run/lab.sock"));
+    assert!(cli.global.json);
+    let cli = Cli::try_parse_from(["vip", "--socket", "/tmp/a.sock", "status"]).expect("a command line");
+    assert_eq!(cli.global.socket().to_str(), Some("/tmp/a.sock"));
+    assert_eq!(error("vip --help").kind(), ErrorKind::DisplayHelp);
+}
