@@ -110,7 +110,7 @@ pub(crate) fn solicitation<F: Frame, T: Tables>(frame: &mut F, tables: &T, port:
     }
 }
 
-/// The checks of RFC 4861, section 7.1.1.
+/// The checks of RFC 4861, section 7.1.1; and no group asks (RFC 4291, section 2.7: it is never a source).
 #[inline(always)]
 fn is_valid<F: Frame>(frame: &F, ip: &Ipv6, asked: &Neighbour) -> bool {
     let len = ip.payload_len();
@@ -122,6 +122,7 @@ fn is_valid<F: Frame>(frame: &F, ip: &Ipv6, asked: &Neighbour) -> bool {
         || len > MAX_UNITS * 8
         || ICMP_AT + len > frame.len()
         || asked.target[0] == 0xff
+        || ip.source[0] == 0xff
         || (from_nowhere && ip.destination[..13] != SOLICITED_NODE)
     {
         return false;

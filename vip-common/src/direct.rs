@@ -159,7 +159,10 @@ fn transport4<F: Frame>(frame: &F, ip: &Ipv4) -> Result<Transport, Refusal> {
     if ip.is_fragment() {
         return Err(Refusal::Pass(Reason::Fragment));
     }
-    transport(frame, ip.protocol, NETWORK + header, packet - header)
+    transport(frame, ip.protocol, NETWORK + header, packet - header, |protocol| match protocol {
+        ICMP => Refusal::Pass(Reason::Icmp),
+        _ => Refusal::Drop(Reason::UnknownPort),
+    })
 }
 
 #[inline(always)]
@@ -168,12 +171,23 @@ fn transport6<F: Frame>(frame: &F, ip: &Ipv6) -> Result<Transport, Refusal> {
     if NETWORK + header + ip.payload_len() > frame.len() {
         return Err(Refusal::Drop(Reason::Malformed));
     }
-    transport(frame, ip.next_header, NETWORK + header, ip.payload_len())
+    transport(frame, ip.next_header, NETWORK + header, ip.payload_len(), |protocol| match protocol {
+        ICMPV6 => Refusal::Pass(Reason::Icmp),
+        _ if EXTENSION_HEADERS.contains(&protocol) => Refusal::Pass(Reason::ExtensionHeader),
+        _ => Refusal::Drop(Reason::UnknownPort),
+    })
 }
 
-/// Reads the transport header at `at`, of which the IP header promises `len` bytes.
+/// Reads the transport header at `at`, of which the IP header promises `len` bytes; `other` says what any other
+/// protocol gets.
 #[inline(always)]
-fn transport<F: Frame>(frame: &F, protocol: u8, at: usize, len: usize) -> Result<Transport, Refusal> {
+fn transport<F: Frame>(
+    frame: &F,
+    protocol: u8,
+    at: usize,
+    len: usize,
+    other: impl FnOnce(u8) -> Refusal,
+) -> Result<Transport, Refusal> {
     match protocol {
         TCP => {
             let tcp = frame.read::<Tcp>(at).ok_or(Refusal::Drop(Reason::Malformed))?;
@@ -190,9 +204,7 @@ fn transport<F: Frame>(frame: &F, protocol: u8, at: usize, len: usize) -> Result
             }
             Ok(Transport { source_port: udp.source, destination_port: udp.destination, opens: false })
         }
-        ICMP | ICMPV6 => Err(Refusal::Pass(Reason::Icmp)),
-        _ if EXTENSION_HEADERS.contains(&protocol) => Err(Refusal::Pass(Reason::ExtensionHeader)),
-        _ => Err(Refusal::Drop(Reason::UnknownPort)),
+        _ => Err(other(protocol)),
     }
 }
 
