@@ -1,0 +1,247 @@
+//! The decision in the kernel: the program `director` with tables of one's own, fed through `BPF_PROG_TEST_RUN`. It is
+//! attached nowhere and pinned nowhere.
+
+use std::fmt;
+
+use anyhow::{Context as _, Result, ensure};
+use aya::{
+    Ebpf, EbpfLoader,
+    maps::{Array, HashMap, MapData, PerCpuArray},
+    programs::{TestRun as _, TestRunOptions, Xdp},
+};
+use bytemuck::{bytes_of, cast};
+use vip_common::{
+    Action, MemberId, Reason, Verb,
+    tables::{MemberCount, names},
+};
+use vip_userspace::{dataplane::object, plan::Tables};
+
+use crate::{
+    net::require_root,
+    packet::hex,
+    world::{MEMBER_ENTRIES, RING_ENTRIES},
+};
+
+/// The shortest frame that the kernel takes for a test run, in bytes.
+pub const SHORTEST: usize = 14;
+/// More than any frame of a test, grown by an answer, in bytes.
+const LONGEST: usize = 4096;
+/// Bytes of a `struct xdp_md`.
+const CONTEXT: usize = 24;
+
+/// What a packet got in the kernel.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Outcome {
+    /// What the program returned.
+    pub verb: Verb,
+    /// The reason whose counter was raised, or the member that it was counted for.
+    pub reason: Reason,
+    /// The member that it was counted for.
+    pub member: MemberId,
+    /// It was counted as a new flow.
+    pub opens: bool,
+    /// The frame after the run.
+    pub frame: Vec<u8>,
+}
+
+/// The program `director`, loaded with tables.
+pub struct Kernel {
+    ebpf: Ebpf,
+    members: PerCpuArray<MapData, [u64; 3]>,
+    reasons: PerCpuArray<MapData, u64>,
+    seen: Counters,
+}
+
+/// Sums over all CPUs.
+#[derive(Clone, PartialEq, Eq, Debug)]
+struct Counters {
+    members: Vec<MemberCount>,
+    reasons: Vec<u64>,
+}
+
+impl Kernel {
+    /// Loads the program and publishes `tables`.
+    ///
+    /// # Errors
+    /// The kernel refuses the program or a table, or this process is not root.
+    pub fn load(tables: &Tables) -> Result<Self> {
+        require_root()?;
+        let mut ebpf = load(64, RING_ENTRIES, MEMBER_ENTRIES)?;
+        publish(&mut ebpf, tables)?;
+        let mut take = |name| ebpf.take_map(name).with_context(|| format!("the object has no map {name}"));
+        let members = PerCpuArray::try_from(take(names::MEMBER_COUNTS)?)?;
+        let reasons = PerCpuArray::try_from(take(names::REASON_COUNTS)?)?;
+        let seen = Counters::read(&members, &reasons)?;
+        Ok(Self { ebpf, members, reasons, seen })
+    }
+
+    /// Sends one frame through the program, as if it had come in by the interface `ingress` of this network.
+    ///
+    /// # Errors
+    /// The kernel refuses the run, the program returned something unknown, or the packet was not counted exactly once.
+    pub fn run(&mut self, frame: &[u8], ingress: u32) -> Result<Outcome> {
+        let mut out = vec![0; LONGEST];
+        let context = context(frame.len(), ingress);
+        let mut options = TestRunOptions::new();
+        options.data_in = Some(frame);
+        options.data_out = Some(&mut out);
+        options.ctx_in = Some(&context);
+        let result = program(&self.ebpf, "director")?.test_run(options).context("test run of director")?;
+        out.truncate(result.data_size_out as usize);
+        let verb = match result.return_value {
+            1 => Verb::Drop,
+            2 => Verb::Pass,
+            3 => Verb::Transmit,
+            4 => Verb::Redirect,
+            other => anyhow::bail!("the program returned {other}"),
+        };
+        let now = Counters::read(&self.members, &self.reasons)?;
+        let counted = self.seen.raised_once(&now, out.len());
+        self.seen = now;
+        let (reason, member, opens) = counted?;
+        Ok(Outcome { verb, reason, member, opens, frame: out })
+    }
+}
+
+impl fmt::Debug for Outcome {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { verb, reason, member, opens, frame } = self;
+        write!(f, "{verb:?} {} {member:?} opens {opens} {}", reason.name(), hex(frame))
+    }
+}
+
+impl Outcome {
+    /// What `action` looks like from outside. The way out of a redirected packet is not to be seen in a test run, but the
+    /// source MAC tells.
+    #[must_use]
+    pub fn of(action: Action, frame: &[u8]) -> Self {
+        let Action { verb, reason, member, opens, .. } = action;
+        Self { verb, reason, member, opens, frame: frame.to_vec() }
+    }
+}
+
+impl Counters {
+    fn read(members: &PerCpuArray<MapData, [u64; 3]>, reasons: &PerCpuArray<MapData, u64>) -> Result<Self> {
+        let member = |id| -> Result<MemberCount> {
+            let cpus = members.get(&id, 0)?;
+            let sum =
+                cpus.iter().fold([0; 3], |sum, cpu| [sum[0] + cpu[0], sum[1] + cpu[1], sum[2] + cpu[2]]);
+            Ok(cast(sum))
+        };
+        let reason = |reason: &Reason| -> Result<u64> { Ok(reasons.get(&(*reason as u32), 0)?.iter().sum()) };
+        Ok(Self {
+            members: (0..MEMBER_ENTRIES).map(member).collect::<Result<_>>()?,
+            reasons: Reason::ALL.iter().map(reason).collect::<Result<_>>()?,
+        })
+    }
+
+    /// What one packet of `len` bytes was counted as, between `self` and `now`.
+    fn raised_once(&self, now: &Self, len: usize) -> Result<(Reason, MemberId, bool)> {
+        let mut counted = Vec::new();
+        for (before, (after, reason)) in self.reasons.iter().zip(now.reasons.iter().zip(Reason::ALL)) {
+            counted.extend((*before..*after).map(|_| (*reason, MemberId::NOBODY, false)));
+        }
+        for (id, (before, after)) in (0..).zip(self.members.iter().zip(&now.members)) {
+            counted.extend(
+                (before.packets..after.packets)
+                    .map(|_| (Reason::Forwarded, MemberId(id), after.flows != before.flows)),
+            );
+            let bytes = (after.packets - before.packets) * len as u64;
+            ensure!(after.bytes - before.bytes == bytes, "member {id}: {before:?}, then {after:?}");
+        }
+        ensure!(counted.len() == 1, "a packet was counted as {counted:?}");
+        Ok(counted[0])
+    }
+}
+
+/// Loads the object of the director with tables of so many entries, and the program in it.
+///
+/// # Errors
+/// The kernel refuses the program or a table.
+pub fn load(services: u32, slots: u32, members: u32) -> Result<Ebpf> {
+    let sizes = [
+        (names::PORTS, 64),
+        (names::SERVICES4, services),
+        (names::SERVICES6, services),
+        (names::RINGS, slots),
+        (names::MEMBERS, members),
+        (names::MEMBER_COUNTS, members),
+    ];
+    let mut loader = EbpfLoader::new();
+    // What the controller does unless it is asked to log packets.
+    loader.override_global("AYA_LOG_LEVEL", &0_u8, false);
+    for (name, entries) in sizes {
+        loader.map_max_entries(name, entries);
+    }
+    let mut ebpf = loader.load(object::DIRECTOR).context("load the object vip-director")?;
+    let director: &mut Xdp =
+        ebpf.program_mut("director").context("the object has no director")?.try_into()?;
+    director.load().context("load the program director")?;
+    Ok(ebpf)
+}
+
+/// Fills the maps of a loaded director.
+///
+/// # Errors
+/// A map has no room.
+pub fn publish(ebpf: &mut Ebpf, tables: &Tables) -> Result<()> {
+    for (ifindex, port) in &tables.ports {
+        set::<8>(ebpf, names::PORTS, *ifindex, cast(*port))?;
+    }
+    for (index, word) in tables.vip_words() {
+        set::<8>(ebpf, names::VIPS, index, cast(word))?;
+    }
+    for (first, slots) in &tables.rings {
+        for (index, slot) in (*first..).zip(slots.iter()) {
+            set::<8>(ebpf, names::RINGS, index, cast(*slot))?;
+        }
+    }
+    for (id, member) in &tables.members {
+        set::<8>(ebpf, names::MEMBERS, id.0, cast(*member))?;
+    }
+    for (id, egress) in &tables.egresses {
+        set::<16>(ebpf, names::EGRESSES, id.0.into(), cast(*egress))?;
+    }
+    if let Some(key) = tables.flow_key {
+        set::<88>(ebpf, names::FLOW_KEY, 0, cast(key))?;
+    }
+    for (key, service) in &tables.services4 {
+        insert::<8>(ebpf, names::SERVICES4, cast(*key), cast(*service))?;
+    }
+    for (key, service) in &tables.services6 {
+        insert::<20>(ebpf, names::SERVICES6, cast(*key), cast(*service))?;
+    }
+    Ok(())
+}
+
+/// A loaded XDP program.
+///
+/// # Errors
+/// There is none of that name.
+pub fn program<'a>(ebpf: &'a Ebpf, name: &str) -> Result<&'a Xdp> {
+    let program = ebpf.program(name).with_context(|| format!("the object has no program {name}"))?;
+    Ok(program.try_into()?)
+}
+
+/// The `struct xdp_md` of a frame of `len` bytes that came in by the interface `ingress`.
+#[must_use]
+pub fn context(len: usize, ingress: u32) -> [u8; CONTEXT] {
+    let end = u32::try_from(len).unwrap_or(u32::MAX);
+    // data, data_end, data_meta, ingress_ifindex, rx_queue_index, egress_ifindex
+    let words = [0, end, 0, ingress, 0, 0];
+    let mut context = [0; CONTEXT];
+    context.copy_from_slice(bytes_of(&words));
+    context
+}
+
+fn set<const N: usize>(ebpf: &mut Ebpf, name: &str, index: u32, value: [u8; N]) -> Result<()> {
+    let map = ebpf.map_mut(name).with_context(|| format!("the object has no map {name}"))?;
+    let mut array: Array<_, [u8; N]> = map.try_into()?;
+    array.set(index, value, 0).with_context(|| format!("write {name}[{index}]"))
+}
+
+fn insert<const N: usize>(ebpf: &mut Ebpf, name: &str, key: [u8; N], value: [u8; 16]) -> Result<()> {
+    let map = ebpf.map_mut(name).with_context(|| format!("the object has no map {name}"))?;
+    let mut hash: HashMap<_, [u8; N], [u8; 16]> = map.try_into()?;
+    hash.insert(key, value, 0).with_context(|| format!("write {name}"))
+}
