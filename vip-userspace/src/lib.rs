@@ -8,6 +8,7 @@ pub mod control;
 pub mod dataplane;
 pub mod health;
 pub mod model;
+pub mod net;
 pub mod places;
 pub mod plan;
 pub mod ring;

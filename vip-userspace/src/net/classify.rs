@@ -1,0 +1,214 @@
+//! What the kernel's answers about routes and neighbours say of a backend. Pure: it asks nobody.
+
+use std::net::IpAddr;
+
+use netlink_packet_route::{
+    neighbour::{NeighbourAddress, NeighbourAttribute, NeighbourExtFlags, NeighbourMessage, NeighbourState},
+    route::{RouteAddress, RouteAttribute, RouteMessage, RouteProtocol, RouteType, RouteVia},
+};
+
+use crate::model::{Mac, NoNeighbour};
+
+/// The mark of who made a neighbour entry (`NDA_PROTOCOL`, shown as `proto 118`): only entries with it are ours to
+/// remove.
+pub const OWNER: u8 = b'v';
+
+/// What the kernel knows of a neighbour's MAC.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Sight {
+    /// It is, or was lately, at this MAC.
+    At(Mac),
+    /// Nobody answered for it.
+    Silent,
+    /// It is being asked for, or nobody asked yet.
+    Open,
+}
+
+/// Who takes care of a neighbour entry.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Care {
+    /// The kernel keeps it resolved, for us.
+    Ours,
+    /// The operator wrote it: it never changes by itself.
+    Operators,
+    /// It would go stale unseen, since the director's packets do not pass the kernel's own way.
+    Nobody,
+}
+
+/// Reads the answer to "which way to this address": the egress interface's index.
+///
+/// # Errors
+/// The address is not on the link.
+pub fn egress(answer: &RouteMessage) -> Result<u32, NoNeighbour> {
+    match answer.header.kind {
+        RouteType::Unicast => {}
+        RouteType::Local => return Err(NoNeighbour::Local),
+        _ => return Err(NoNeighbour::NoRoute),
+    }
+    let mut egress = Err(NoNeighbour::NoRoute);
+    for attribute in &answer.attributes {
+        match attribute {
+            RouteAttribute::Gateway(RouteAddress::Inet(gateway)) => return behind(*gateway),
+            RouteAttribute::Gateway(RouteAddress::Inet6(gateway)) => return behind(*gateway),
+            RouteAttribute::Via(RouteVia::Inet(gateway)) => return behind(*gateway),
+            RouteAttribute::Via(RouteVia::Inet6(gateway)) => return behind(*gateway),
+            RouteAttribute::Oif(ifindex) => egress = Ok(*ifindex),
+            _ => {}
+        }
+    }
+    egress
+}
+
+fn behind(gateway: impl Into<IpAddr>) -> Result<u32, NoNeighbour> {
+    Err(NoNeighbour::NotOnLink { gateway: gateway.into() })
+}
+
+/// Reads what a neighbour entry says of the MAC. A stale one keeps it: whether it still serves is for checks to say.
+#[must_use]
+pub fn sight(entry: &NeighbourMessage) -> Sight {
+    let mac = entry.attributes.iter().find_map(|attribute| match attribute {
+        NeighbourAttribute::LinkLayerAddress(bytes) => bytes.as_slice().try_into().ok().map(Mac),
+        _ => None,
+    });
+    match entry.header.state {
+        NeighbourState::Reachable
+        | NeighbourState::Stale
+        | NeighbourState::Delay
+        | NeighbourState::Probe
+        | NeighbourState::Noarp
+        | NeighbourState::Permanent => mac.filter(|mac| mac.is_unicast()).map_or(Sight::Silent, Sight::At),
+        NeighbourState::Failed => Sight::Silent,
+        _ => Sight::Open,
+    }
+}
+
+/// Reads who takes care of a neighbour entry.
+#[must_use]
+pub fn care(entry: &NeighbourMessage) -> Care {
+    let marked = entry.attributes.contains(&NeighbourAttribute::Protocol(RouteProtocol::Other(OWNER)));
+    let managed = entry.attributes.iter().any(|attribute| {
+        matches!(attribute, NeighbourAttribute::ExtFlags(flags) if flags.contains(NeighbourExtFlags::Managed))
+    });
+    match entry.header.state {
+        NeighbourState::Permanent | NeighbourState::Noarp => Care::Operators,
+        _ if marked && managed => Care::Ours,
+        _ => Care::Nobody,
+    }
+}
+
+/// The interface's index and the address that an entry is about.
+#[must_use]
+pub fn subject(entry: &NeighbourMessage) -> Option<(u32, IpAddr)> {
+    entry.attributes.iter().find_map(|attribute| match attribute {
+        NeighbourAttribute::Destination(NeighbourAddress::Inet(v4)) => {
+            Some((entry.header.ifindex, IpAddr::V4(*v4)))
+        }
+        NeighbourAttribute::Destination(NeighbourAddress::Inet6(v6)) => {
+            Some((entry.header.ifindex, IpAddr::V6(*v6)))
+        }
+        _ => None,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::{Ipv4Addr, Ipv6Addr};
+
+    use super::*;
+
+    const V4: Ipv4Addr = Ipv4Addr::new(10, 0, 0, 254);
+    const V6: Ipv6Addr = Ipv6Addr::new(0xfd00, 0, 0, 0, 0, 0, 0, 1);
+
+    #[test]
+    fn a_route_leads_to_the_link_or_says_why_not() {
+        let out = RouteAttribute::Oif(7);
+        let via = |gateway: IpAddr| Err(NoNeighbour::NotOnLink { gateway });
+        let rows = [
+            ("on the link", RouteType::Unicast, vec![RouteAttribute::Table(254), out.clone()], Ok(7)),
+            (
+                "behind an IPv4 gateway",
+                RouteType::Unicast,
+                vec![out.clone(), RouteAttribute::Gateway(RouteAddress::Inet(V4))],
+                via(V4.into()),
+            ),
+            (
+                "behind an IPv6 gateway",
+                RouteType::Unicast,
+                vec![RouteAttribute::Gateway(RouteAddress::Inet6(V6)), out.clone()],
+                via(V6.into()),
+            ),
+            (
+                "IPv4 behind an IPv6 gateway",
+                RouteType::Unicast,
+                vec![RouteAttribute::Via(RouteVia::Inet6(V6)), out.clone()],
+                via(V6.into()),
+            ),
+            ("of this box", RouteType::Local, vec![out.clone()], Err(NoNeighbour::Local)),
+            ("unreachable", RouteType::Unreachable, vec![out.clone()], Err(NoNeighbour::NoRoute)),
+            ("a broadcast address", RouteType::Broadcast, vec![out], Err(NoNeighbour::NoRoute)),
+            ("without a way out", RouteType::Unicast, vec![], Err(NoNeighbour::NoRoute)),
+        ];
+        for (name, kind, attributes, expected) in rows {
+            let mut answer = RouteMessage::default();
+            answer.header.kind = kind;
+            answer.attributes = attributes;
+            assert_eq!(egress(&answer), expected, "{name}");
+        }
+    }
+
+    fn entry(state: NeighbourState, attributes: Vec<NeighbourAttribute>) -> NeighbourMessage {
+        let mut entry = NeighbourMessage::default();
+        entry.header.ifindex = 7;
+        entry.header.state = state;
+        entry.attributes = attributes;
+        entry
+    }
+
+    #[test]
+    fn an_entry_with_a_mac_counts_in_every_state_but_failed_and_incomplete() {
+        let mac = [2, 0, 0, 0, 0, 9];
+        let at = Sight::At(Mac(mac));
+        for (state, expected) in [
+            (NeighbourState::Reachable, at),
+            (NeighbourState::Stale, at),
+            (NeighbourState::Delay, at),
+            (NeighbourState::Probe, at),
+            (NeighbourState::Permanent, at),
+            (NeighbourState::Noarp, at),
+            (NeighbourState::Failed, Sight::Silent),
+            (NeighbourState::Incomplete, Sight::Open),
+            (NeighbourState::None, Sight::Open),
+        ] {
+            let entry = entry(state, vec![NeighbourAttribute::LinkLayerAddress(mac.to_vec())]);
+            assert_eq!(sight(&entry), expected, "{state}");
+        }
+    }
+
+    #[test]
+    fn an_entry_without_the_mac_of_one_nic_is_silent() {
+        for bytes in [vec![], vec![0; 6], vec![0xff; 6], vec![2; 8]] {
+            let address = NeighbourAttribute::LinkLayerAddress(bytes.clone());
+            assert_eq!(sight(&entry(NeighbourState::Noarp, vec![address])), Sight::Silent, "{bytes:?}");
+        }
+        assert_eq!(sight(&entry(NeighbourState::Reachable, vec![])), Sight::Silent);
+    }
+
+    #[test]
+    fn an_entry_is_ours_by_mark_and_flag_and_the_operators_if_it_never_changes() {
+        let mark = NeighbourAttribute::Protocol(RouteProtocol::Other(OWNER));
+        let managed = NeighbourAttribute::ExtFlags(NeighbourExtFlags::Managed);
+        let both = vec![mark.clone(), managed.clone()];
+        assert_eq!(care(&entry(NeighbourState::Stale, both.clone())), Care::Ours);
+        assert_eq!(care(&entry(NeighbourState::Stale, vec![mark])), Care::Nobody);
+        assert_eq!(care(&entry(NeighbourState::Stale, vec![managed])), Care::Nobody);
+        assert_eq!(care(&entry(NeighbourState::Permanent, both)), Care::Operators);
+    }
+
+    #[test]
+    fn an_entry_is_about_an_address_on_an_interface() {
+        let about = |address| entry(NeighbourState::Stale, vec![NeighbourAttribute::Destination(address)]);
+        assert_eq!(subject(&about(NeighbourAddress::Inet(V4))), Some((7, V4.into())));
+        assert_eq!(subject(&about(NeighbourAddress::Inet6(V6))), Some((7, V6.into())));
+        assert_eq!(subject(&entry(NeighbourState::Stale, vec![])), None);
+    }
+}

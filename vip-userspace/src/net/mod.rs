@@ -1,0 +1,61 @@
+//! The kernel's view of the links: interfaces, and where backends are on them. It tells what is; which of it
+//! matters to a service it does not know.
+//!
+//! [`classify`] and [`place`] are pure; [`watcher`] keeps asking the kernel; [`groups`] lets neighbour solicitations
+//! for VIPs in. Sockets are made in the network namespace of the calling thread.
+
+pub mod classify;
+mod events;
+pub mod groups;
+mod ioctl;
+mod kernel;
+pub mod link;
+pub mod place;
+pub mod watcher;
+
+use std::{io, net::IpAddr};
+
+pub use groups::{GroupError, Groups, Membership};
+pub use link::{Link, Links};
+pub use watcher::{Watcher, release};
+
+use crate::model::{Neighbour, NoNeighbour};
+
+/// A change of what the kernel knows.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum NetEvent {
+    /// A watched address was found, has moved, or is found no longer. Until the first one it is
+    /// [`NoNeighbour::Pending`].
+    Neighbour {
+        /// The watched address.
+        address: IpAddr,
+        /// Where it is now, or why that is not known.
+        result: Result<Neighbour, NoNeighbour>,
+    },
+    /// An interface appeared or changed. The first ones tell of all that exist.
+    Link(Link),
+    /// An interface is gone.
+    LinkGone(Link),
+}
+
+/// The kernel can't be asked, or did not do what it was asked.
+#[derive(Debug, thiserror::Error)]
+pub enum NetError {
+    /// No netlink socket could be made.
+    #[error("netlink socket: {0}")]
+    Socket(#[source] io::Error),
+    /// The connection to the kernel ended.
+    #[error("{what}: the netlink connection ended")]
+    Ended {
+        /// What was asked for.
+        what: &'static str,
+    },
+    /// The kernel refused.
+    #[error("{what}: {source}")]
+    Refused {
+        /// What was asked for.
+        what: String,
+        /// Why not.
+        source: io::Error,
+    },
+}
