@@ -42,8 +42,12 @@ pub(crate) struct Global {
     /// Name of the instance; two of them never touch each other
     #[arg(long, global = true, env = "VIP_INSTANCE", value_name = "NAME", default_value_t)]
     instance: Instance,
-    /// The control socket [default: <run-dir>/<instance>.sock]
-    #[arg(long, global = true, value_name = "PATH")]
+    #[arg(
+        long,
+        global = true,
+        value_name = "PATH",
+        help = "The control socket [default: RUN-DIR/INSTANCE.sock]"
+    )]
     socket: Option<PathBuf>,
     /// Mount point of the BPF file system
     #[arg(long, global = true, value_name = "PATH", default_value = "/sys/fs/bpf")]

@@ -3,9 +3,8 @@
 
 use anstyle::{AnsiColor, Style};
 use vip_userspace::{
-    control::{
-        Refused, Status,
-        protocol::{BackendStatus, InterfaceStatus, MemberStatus, ReasonStatus, ServiceStatus},
+    control::protocol::{
+        BackendStatus, InterfaceStatus, MemberStatus, ReasonStatus, Refused, ServiceStatus, Status,
     },
     model::{Check, Health, Ineligible, Mode, Probe, Ttl, duration},
 };

@@ -35,7 +35,7 @@ pub(crate) enum ServiceVerb {
 pub(crate) struct Add {
     /// Its name
     name: ServiceName,
-    /// Where clients find it: VIP:PORT/PROTOCOL, like 10.200.0.1:80/tcp or [fd00:200::1]:53/udp
+    #[arg(help = "Where clients find it: VIP:PORT/PROTOCOL, like 10.200.0.1:80/tcp or [fd00:200::1]:53/udp")]
     address: ServiceAddress,
     /// A backend that answers for it, with a weight other than 100 behind a colon; repeatable
     #[arg(long = "member", value_name = "BACKEND[:WEIGHT]")]
@@ -43,7 +43,8 @@ pub(crate) struct Add {
     /// Slots of its ring, a prime at best; fixed for its life
     #[arg(long, default_value_t = DEFAULT_SLOTS)]
     slots: u32,
-    /// What happens to TTL and hop limit
+    /// Whether TTL and hop limit go down by one; where they are kept, two directors that send to each other pass a
+    /// packet round for ever
     #[arg(long, value_enum, default_value_t = TtlChoice::Decrease)]
     ttl: TtlChoice,
     #[command(flatten)]
@@ -52,9 +53,7 @@ pub(crate) struct Add {
 
 #[derive(Clone, Copy, ValueEnum, Debug)]
 enum TtlChoice {
-    /// One less; a packet with 1 is dropped
     Decrease,
-    /// Left alone: two directors that send to each other would pass a packet round for ever
     Keep,
 }
 
@@ -63,10 +62,9 @@ struct CheckArgs {
     /// How members are checked: tcp, or http:PATH; not at all without it
     #[arg(long, value_name = "PROBE")]
     check: Option<ProbeArg>,
-    /// Time from one probe to the next, like 500ms or 2s
-    #[arg(long, value_name = "TIME", requires = "check", value_parser = duration::parse,
-        default_value = "1s")]
-    interval: Duration,
+    /// Time from one probe to the next, like 500ms or 2s [default: 1s]
+    #[arg(long, value_name = "TIME", requires = "check", value_parser = duration::parse)]
+    interval: Option<Duration>,
     /// Time that a probe has to succeed [default: 500ms, or the interval where that is shorter]
     #[arg(long, value_name = "TIME", requires = "check", value_parser = duration::parse)]
     timeout: Option<Duration>,
@@ -181,8 +179,9 @@ impl CheckArgs {
                 expect: self.expect.map_or(Check::DEFAULT_EXPECT, |Statuses(low, high)| (low, high)),
             },
         };
-        let timeout = self.timeout.unwrap_or(Check::DEFAULT_TIMEOUT.min(self.interval));
-        let (interval, rise, fall, port) = (self.interval, self.rise, self.fall, self.check_port);
+        let interval = self.interval.unwrap_or(Check::DEFAULT_INTERVAL);
+        let timeout = self.timeout.unwrap_or(Check::DEFAULT_TIMEOUT.min(interval));
+        let (rise, fall, port) = (self.rise, self.fall, self.check_port);
         Ok(Some(Check { probe, interval, timeout, rise, fall, port }))
     }
 }
