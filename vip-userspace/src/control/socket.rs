@@ -61,33 +61,55 @@ pub fn bind(places: &Places, socket: &Path) -> Result<(UnixListener, Bound), Ref
     Ok((listener, bound))
 }
 
+/// Keeps the instance's controllers from starting, as long as it lives.
+#[derive(Debug)]
+pub struct HeldOff {
+    /// `None` where no controller has ever run: there is no lock file, and none is made.
+    _lock: Option<File>,
+}
+
+/// Makes sure that no controller of the instance runs, nor starts before the result is dropped. Wanted by whoever
+/// changes what is pinned without a controller.
+///
+/// # Errors
+/// One runs ([`Code::ControllerRuns`]), or the lock file can't be used.
+pub fn hold_off(places: &Places) -> Result<HeldOff, Refused> {
+    let path = places.lock();
+    match File::open(&path) {
+        Ok(mut file) => take(&mut file, places).map(|()| HeldOff { _lock: Some(file) }),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(HeldOff { _lock: None }),
+        Err(error) => Err(failed("open", &path, &error)),
+    }
+}
+
 /// Locks the instance's lock file and writes the own process id into it.
 fn lock(places: &Places) -> Result<File, Refused> {
     let path = places.lock();
-    let mut file = OpenOptions::new()
-        .read(true)
-        .write(true)
-        .create(true)
-        .truncate(false)
-        .mode(0o644)
-        .open(&path)
-        .map_err(|error| failed("open", &path, &error))?;
-    if let Err(error) = flock(&file, FlockOperation::NonBlockingLockExclusive) {
-        if error != rustix::io::Errno::WOULDBLOCK {
-            return Err(failed("lock", &path, &error.into()));
-        }
-        let mut pid = String::new();
-        let known = file.read_to_string(&mut pid).is_ok_and(|_| pid.trim().parse::<u32>().is_ok());
-        let who = if known { format!("process {}", pid.trim()) } else { "a process".to_owned() };
-        let message = format!("{who} is the controller of instance {} already", places.instance);
-        return Err(Refused::new(Code::ControllerRuns, message)
-            .with_remedy("stop it, or give this one another name with --instance"));
-    }
+    let mut options = OpenOptions::new();
+    options.read(true).write(true).create(true).truncate(false).mode(0o644);
+    let mut file = options.open(&path).map_err(|error| failed("open", &path, &error))?;
+    take(&mut file, places)?;
     file.set_len(0)
         .and_then(|()| file.rewind())
         .and_then(|()| writeln!(file, "{}", std::process::id()))
         .map_err(|error| failed("write", &path, &error))?;
     Ok(file)
+}
+
+/// Locks an open lock file, or says who has locked it.
+fn take(file: &mut File, places: &Places) -> Result<(), Refused> {
+    match flock(&*file, FlockOperation::NonBlockingLockExclusive) {
+        Ok(()) => Ok(()),
+        Err(rustix::io::Errno::WOULDBLOCK) => {
+            let mut pid = String::new();
+            let known = file.read_to_string(&mut pid).is_ok_and(|_| pid.trim().parse::<u32>().is_ok());
+            let who = if known { format!("process {}", pid.trim()) } else { "a process".to_owned() };
+            let message = format!("{who} is the controller of instance {} already", places.instance);
+            Err(Refused::new(Code::ControllerRuns, message)
+                .with_remedy("stop it, name its --socket, or choose another --instance"))
+        }
+        Err(error) => Err(failed("lock", &places.lock(), &error.into())),
+    }
 }
 
 /// Removes a socket that nobody listens on.
@@ -155,6 +177,21 @@ mod tests {
         drop(first);
         assert!(!places.socket().exists(), "the socket goes with its controller");
         bind(&places, &places.socket()).expect("the place is free again");
+    }
+
+    #[tokio::test]
+    async fn controllers_are_held_off_only_where_none_runs() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let places = places(directory.path());
+        hold_off(&places).expect("none has ever run");
+        assert!(!places.run.exists(), "nothing is made");
+        let controller = bind(&places, &places.socket()).expect("a controller's place");
+        assert_eq!(hold_off(&places).expect_err("one runs").code, Code::ControllerRuns);
+        drop(controller);
+        let held_off = hold_off(&places).expect("none runs any more");
+        assert_eq!(bind(&places, &places.socket()).expect_err("held off").code, Code::ControllerRuns);
+        drop(held_off);
+        bind(&places, &places.socket()).expect("a controller's place");
     }
 
     #[tokio::test]
