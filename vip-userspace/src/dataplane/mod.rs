@@ -1,12 +1,32 @@
 //! Where tables are published: the kernel, or memory.
 
+pub mod detach;
+pub mod director;
+pub mod error;
 pub mod fake;
+pub mod inspect;
+pub mod interface;
+pub mod kernel;
+mod mapping;
+mod maps;
 pub mod object;
+pub mod packet_log;
+mod pins;
+pub mod preflight;
+mod shapes;
+mod xdp_link;
 
 use std::collections::BTreeMap;
 
 use vip_common::{MemberId, tables::MemberCount};
 
+pub use self::{
+    detach::{Detached, detach},
+    director::Director,
+    error::DataplaneError,
+    inspect::{Inspection, inspect},
+    kernel::{Adopted, Attachment, KernelDataplane},
+};
 pub use crate::model::{AttachMode, Capacity, Mode};
 use crate::plan::{Operation, Tables};
 

@@ -1,0 +1,120 @@
+//! The director in the kernel: its program, loaded, and its tables. It knows no interface; where tables are pinned is
+//! told to it.
+
+use std::{
+    os::fd::{AsFd as _, BorrowedFd},
+    path::PathBuf,
+};
+
+use aya::{Ebpf, EbpfLoader, programs::Xdp};
+
+use super::{
+    Capacity, Counts, Dataplane,
+    error::DataplaneError,
+    interface,
+    maps::Maps,
+    object::{DIRECTOR, PROGRAM},
+    packet_log::PacketLog,
+    shapes::{Shape, port_entries, shapes},
+};
+use crate::plan::{Operation, Tables};
+
+/// The global that says up to which level packets are logged.
+const LOG_LEVEL: &str = "AYA_LOG_LEVEL";
+
+/// The program and its tables. Unless pinned, all of it is gone when this is dropped.
+pub struct Director {
+    ebpf: Ebpf,
+    pub(super) maps: Maps,
+}
+
+impl Director {
+    /// Loads the program with empty tables that nobody else sees: for tests and measurements.
+    ///
+    /// # Errors
+    /// The kernel refuses a table or the program.
+    pub fn load(capacity: Capacity, log_packets: bool) -> Result<Self, DataplaneError> {
+        let largest = interface::largest_index().map_err(DataplaneError::io("list the interfaces"))?;
+        Self::load_with(&shapes(capacity, port_entries(largest)), log_packets, |_| None)
+    }
+
+    /// Loads the program. A table for which there is a `pin` is opened there, or made and pinned.
+    pub(super) fn load_with(
+        shapes: &[Shape],
+        log_packets: bool,
+        pin: impl Fn(&str) -> Option<PathBuf>,
+    ) -> Result<Self, DataplaneError> {
+        let level = if log_packets { aya_log::Level::Debug as u8 } else { 0 };
+        let mut loader = EbpfLoader::new();
+        loader.override_global(LOG_LEVEL, &level, true);
+        for shape in shapes {
+            loader.map_max_entries(shape.name, shape.entries);
+            if let Some(path) = pin(shape.name) {
+                loader.map_pin_path(shape.name, path);
+            }
+        }
+        let mut ebpf = loader.load(DIRECTOR).map_err(DataplaneError::aya("make the tables in the kernel"))?;
+        program(&mut ebpf)?.load().map_err(DataplaneError::aya(format!("load the program {PROGRAM}")))?;
+        // Only now: the program needs the tables' descriptors until it is loaded, and a mapped table closes its own.
+        let maps = Maps::new(|name| {
+            ebpf.take_map(name)
+                .ok_or_else(|| DataplaneError::Broken(format!("the program has no table {name}")))
+        })?;
+        Ok(Self { ebpf, maps })
+    }
+
+    /// The program, for instance to test it on packets.
+    ///
+    /// # Errors
+    /// Never, with the object of this build.
+    pub fn program(&self) -> Result<&Xdp, DataplaneError> {
+        let program = self.ebpf.program(PROGRAM).ok_or_else(no_program)?;
+        program.try_into().map_err(DataplaneError::aya(PROGRAM))
+    }
+
+    pub(super) fn program_mut(&mut self) -> Result<&mut Xdp, DataplaneError> {
+        program(&mut self.ebpf)
+    }
+
+    pub(super) fn program_fd(&self) -> Result<BorrowedFd<'_>, DataplaneError> {
+        let fd = self.program()?.fd().map_err(DataplaneError::aya(PROGRAM))?;
+        Ok(fd.as_fd())
+    }
+
+    /// What the program logs of packets, if it was loaded so: once.
+    ///
+    /// # Errors
+    /// It was taken before.
+    pub fn packet_log(
+        &mut self,
+        line: impl Fn(&str) + Send + Sync + 'static,
+    ) -> Result<PacketLog, DataplaneError> {
+        PacketLog::new(&mut self.ebpf, line)
+    }
+}
+
+fn program(ebpf: &mut Ebpf) -> Result<&mut Xdp, DataplaneError> {
+    let program = ebpf.program_mut(PROGRAM).ok_or_else(no_program)?;
+    program.try_into().map_err(DataplaneError::aya(PROGRAM))
+}
+
+fn no_program() -> DataplaneError {
+    DataplaneError::Broken(format!("the object has no program {PROGRAM}"))
+}
+
+impl Dataplane for Director {
+    fn read(&self) -> anyhow::Result<Tables> {
+        Ok(self.maps.read()?)
+    }
+
+    fn apply(&mut self, operations: &[Operation]) -> anyhow::Result<()> {
+        for operation in operations {
+            self.maps.apply(operation)?;
+        }
+        Ok(())
+    }
+
+    fn counts(&self) -> anyhow::Result<Counts> {
+        Ok(self.maps.counts()?)
+    }
+}
