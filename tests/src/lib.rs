@@ -2,6 +2,7 @@
 
 pub mod cases;
 pub mod kernel;
+pub mod load;
 pub mod net;
 pub mod packet;
 pub mod world;

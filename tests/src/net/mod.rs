@@ -3,19 +3,23 @@
 //!
 //! Everything is named with a random prefix and removed when its guard is dropped, on panic as well.
 
+mod bpffs;
 mod host;
 mod namespace;
 mod nginx;
 mod process;
 mod switch;
+mod tap;
 mod tool;
 mod topology;
 mod wait;
 
+pub use bpffs::BpfFs;
 pub use host::Host;
 pub use namespace::{Namespace, sweep};
 pub use nginx::Nginx;
 pub use process::{Process, Signal};
+pub use tap::{Seen, Tap};
 pub use tool::{require_root, run, run_with_input};
 pub use topology::{DEFAULT_VIPS, Topology, TopologyBuilder};
 pub use wait::wait_for;

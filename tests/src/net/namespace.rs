@@ -6,7 +6,7 @@ use std::{
     panic::resume_unwind,
     path::{Path, PathBuf},
     process::Command,
-    thread,
+    thread::{self, JoinHandle},
 };
 
 use anyhow::{Context as _, Result};
@@ -19,8 +19,6 @@ use super::{require_root, run, run_with_input};
 
 /// Where iproute2 mounts namespaces.
 const NAMESPACES: &str = "/run/netns";
-/// Where the kernel's BPF objects are pinned.
-const PINS: &str = "/sys/fs/bpf";
 
 /// A network namespace; removed with all that runs in it when dropped.
 #[derive(Debug)]
@@ -75,6 +73,26 @@ impl Namespace {
         thread::scope(|scope| scope.spawn(entered).join().unwrap_or_else(|panic| resume_unwind(panic)))
     }
 
+    /// Starts `work` in the namespace, on a thread of its own. The namespace lives on as long as `work` does, even if the
+    /// guard is dropped.
+    ///
+    /// # Errors
+    /// The namespace is gone, or there can be no thread; the handle's: it can't be entered.
+    pub fn spawn<T: Send + 'static>(
+        &self,
+        work: impl FnOnce() -> T + Send + 'static,
+    ) -> Result<JoinHandle<Result<T>>> {
+        let path = self.path();
+        let file = File::open(&path).with_context(|| format!("open {}", path.display()))?;
+        let entered = move || {
+            move_into_link_name_space(file.as_fd(), Some(LinkNameSpaceType::Network))
+                .with_context(|| format!("enter {}", path.display()))?;
+            drop(file);
+            Ok(work())
+        };
+        thread::Builder::new().spawn(entered).context("start a thread")
+    }
+
     /// Runs lines of `ip` in the namespace: `link set eth0 up`. The first one that fails ends it.
     ///
     /// # Errors
@@ -110,12 +128,6 @@ impl Namespace {
         let dir = dir_of(&self.name);
         fs::create_dir_all(&dir).with_context(|| format!("make {}", dir.display()))?;
         Ok(dir)
-    }
-
-    /// Where BPF objects that belong to the namespace are pinned; not made, but removed with it.
-    #[must_use]
-    pub fn pins(&self) -> PathBuf {
-        Path::new(PINS).join(&self.name)
     }
 
     /// Leaves it there when the guard is dropped; [`sweep`] removes it.
@@ -163,12 +175,6 @@ fn remove(name: &str) {
     }
     let _ = run(Command::new("ip").args(["netns", "del", name]));
     let _ = fs::remove_dir_all(dir_of(name));
-    // A BPF file system knows no recursive removal of files that std would call other than files.
-    let pins = Path::new(PINS).join(name);
-    for pin in fs::read_dir(&pins).into_iter().flatten().flatten() {
-        let _ = fs::remove_file(pin.path());
-    }
-    let _ = fs::remove_dir(pins);
 }
 
 fn dir_of(name: &str) -> PathBuf {

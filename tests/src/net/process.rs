@@ -1,6 +1,7 @@
 //! A program that runs beside the test, and never longer than its guard.
 
 use std::{
+    os::unix::process::CommandExt as _,
     process::{Child, Command, ExitStatus},
     time::Duration,
 };
@@ -25,7 +26,8 @@ impl Process {
     /// # Errors
     /// It can't be run.
     pub fn start(name: &str, command: &mut Command) -> Result<Self> {
-        let child = command.spawn().with_context(|| format!("start {name}: {command:?}"))?;
+        // What a terminal sends to this program, such as Ctrl-C, is not for that one.
+        let child = command.process_group(0).spawn().with_context(|| format!("start {name}: {command:?}"))?;
         Ok(Self { name: name.to_owned(), child, keep: false })
     }
 

@@ -61,10 +61,9 @@ impl Switch {
         Ok(())
     }
 
-    /// Leaves everything there when the guard is dropped.
-    pub(crate) fn keep(mut self) -> Result<()> {
-        let pins = self.namespace.pins();
-        fs::create_dir_all(&pins).with_context(|| format!("make {}", pins.display()))?;
+    /// Leaves everything there when the guard is dropped; what keeps the programs attached is pinned in `pins`.
+    pub(crate) fn keep(mut self, pins: &Path) -> Result<()> {
+        fs::create_dir_all(pins).with_context(|| format!("make {}", pins.display()))?;
         for (port, id) in std::mem::take(&mut self.taps) {
             let link: FdLink = program(&mut self.pass)?.take_link(id)?.try_into()?;
             link.pin(pins.join(port)).context("pin the link of the XDP program pass")?;

@@ -2,6 +2,7 @@
 
 use std::{
     io::Write as _,
+    os::unix::process::CommandExt as _,
     process::{Command, Stdio},
 };
 
@@ -34,7 +35,8 @@ pub fn run(command: &mut Command) -> Result<String> {
 pub fn run_with_input(command: &mut Command, input: &str) -> Result<String> {
     let line = format!("{command:?}");
     command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
-    let mut child = command.spawn().with_context(|| format!("run {line}"))?;
+    // Ctrl-C is for this program, which then cleans up with the help of others.
+    let mut child = command.process_group(0).spawn().with_context(|| format!("run {line}"))?;
     if let Some(mut stdin) = child.stdin.take() {
         // A program that ends early need not read it all; its exit code tells.
         let _ = stdin.write_all(input.as_bytes());

@@ -11,6 +11,7 @@
 use std::{
     hash::{BuildHasher as _, Hasher as _, RandomState},
     net::{IpAddr, Ipv4Addr, Ipv6Addr},
+    path::Path,
 };
 
 use anyhow::Result;
@@ -170,12 +171,13 @@ impl Topology {
         self.switch().ip(&[format!("link set {} up", host.name)])
     }
 
-    /// Leaves it all there; [`sweep`](super::sweep) with its prefix removes it.
+    /// Leaves it all there; [`sweep`](super::sweep) with its prefix removes it. What keeps the switch's programs attached is
+    /// pinned in `pins`, a directory of a BPF file system, which is the caller's to remove.
     ///
     /// # Errors
     /// What the switch needs can't be pinned; then all of it is removed.
-    pub fn keep(self) -> Result<()> {
-        self.switch.keep()?;
+    pub fn keep(self, pins: &Path) -> Result<()> {
+        self.switch.keep(pins)?;
         let hosts = self.clients.into_iter().chain([self.director]).chain(self.backends);
         hosts.for_each(|mut host| host.namespace.keep());
         Ok(())
