@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, net::IpAddr, time::Duration};
 use serde::{Deserialize, Serialize};
 
 use super::{
-    Admin, Backend, BackendName, Check, Probe, Service, ServiceAddress, ServiceName,
+    Admin, Backend, BackendName, Check, Probe, Service, ServiceAddress, ServiceName, duration,
     service::{MAX_SLOTS, MAX_WEIGHT},
 };
 
@@ -170,6 +170,7 @@ impl Intent {
             let backend = backend.name.clone();
             return Err(Refusal::VipIsBackend { address: vip, service: service.name, backend });
         }
+        within(name, "port", u32::from(service.address.port), 1, u32::from(u16::MAX))?;
         within(name, "slots", service.slots, 1, MAX_SLOTS)?;
         if let Some(check) = &service.check {
             check_check(&service, check)?;
@@ -309,12 +310,10 @@ impl Intent {
 
 fn check_check(service: &Service, check: &Check) -> Result<(), Refusal> {
     let name = &service.name;
-    let millis = |duration: Duration| u32::try_from(duration.as_millis()).unwrap_or(u32::MAX);
-    let (interval, timeout) = (millis(check.interval), millis(check.timeout));
-    within(name, "interval (ms)", interval, 10, 3_600_000)?;
-    within(name, "timeout (ms)", timeout, 1, interval)?;
-    within(name, "rise", check.rise, 1, 100)?;
-    within(name, "fall", check.fall, 1, 100)?;
+    within_time(name, "interval", check.interval, Check::MIN_INTERVAL, Check::MAX_INTERVAL)?;
+    within_time(name, "timeout", check.timeout, Check::MIN_TIMEOUT, check.interval)?;
+    within(name, "rise", check.rise, 1, Check::MAX_STREAK)?;
+    within(name, "fall", check.fall, 1, Check::MAX_STREAK)?;
     if check.port == Some(0) {
         within(name, "check port", 0, 1, u32::from(u16::MAX))?;
     }
@@ -325,20 +324,27 @@ fn check_check(service: &Service, check: &Check) -> Result<(), Refusal> {
         };
         return Err(Refusal::UdpCheck { service: name.clone(), probe });
     }
-    if let Probe::Http { path, host, expect: (low, high) } = &check.probe {
-        if !path.starts_with('/') || !path.bytes().all(|byte| byte.is_ascii_graphic()) {
-            return Err(Refusal::BadPath { service: name.clone(), path: path.clone() });
-        }
-        if let Some(host) = host.as_ref().filter(|host| {
-            host.is_empty()
-                || !host.bytes().all(|byte| byte.is_ascii_alphanumeric() || b".-_:[]".contains(&byte))
-        }) {
-            return Err(Refusal::BadHost { service: name.clone(), host: host.clone() });
-        }
-        within(name, "expected status", u32::from(*low), 100, u32::from(*high))?;
-        within(name, "expected status", u32::from(*high), u32::from(*low), 599)?;
+    match &check.probe {
+        Probe::Tcp => Ok(()),
+        Probe::Http { path, host, expect } => check_http(name, path, host.as_deref(), *expect),
     }
-    Ok(())
+}
+
+fn check_http(
+    service: &ServiceName,
+    path: &str,
+    host: Option<&str>,
+    (low, high): (u16, u16),
+) -> Result<(), Refusal> {
+    if !path.starts_with('/') || !path.bytes().all(|byte| byte.is_ascii_graphic()) {
+        return Err(Refusal::BadPath { service: service.clone(), path: path.to_owned() });
+    }
+    let in_host = |byte: u8| byte.is_ascii_alphanumeric() || b".-_:[]".contains(&byte);
+    if let Some(host) = host.filter(|host| host.is_empty() || !host.bytes().all(in_host)) {
+        return Err(Refusal::BadHost { service: service.clone(), host: host.to_owned() });
+    }
+    within(service, "expected status", u32::from(low), 100, 599)?;
+    within(service, "highest expected status", u32::from(high), u32::from(low), 599)
 }
 
 fn within(service: &ServiceName, what: &'static str, value: u32, low: u32, high: u32) -> Result<(), Refusal> {
@@ -349,8 +355,30 @@ fn within(service: &ServiceName, what: &'static str, value: u32, low: u32, high:
     Err(Refusal::OutOfRange { service: service.clone(), what, value, range })
 }
 
-/// An address that one machine can have: no group, no broadcast, not unspecified, not the machine's own loopback.
-fn is_one_machine(address: IpAddr) -> bool {
-    let broadcast = matches!(address, IpAddr::V4(v4) if v4.is_broadcast());
-    !(broadcast || address.is_multicast() || address.is_unspecified() || address.is_loopback())
+fn within_time(
+    service: &ServiceName,
+    what: &'static str,
+    value: Duration,
+    low: Duration,
+    high: Duration,
+) -> Result<(), Refusal> {
+    if (low..=high).contains(&value) {
+        return Ok(());
+    }
+    let (value, range) =
+        (duration::print(value), format!("{} to {}", duration::print(low), duration::print(high)));
+    Err(Refusal::OutOfRange { service: service.clone(), what, value, range })
 }
+
+/// An address that one machine can have, and packets can bear: no group, no broadcast, not unspecified, not the
+/// machine's own loopback, no IPv4 address in the clothes of an IPv6 one (RFC 4291, section 2.5.5.2).
+fn is_one_machine(address: IpAddr) -> bool {
+    let unfit = match address {
+        IpAddr::V4(v4) => v4.is_broadcast(),
+        IpAddr::V6(v6) => v6.to_ipv4_mapped().is_some(),
+    };
+    !(unfit || address.is_multicast() || address.is_unspecified() || address.is_loopback())
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,6 +1,6 @@
 //! Services, their members and their checks, as the operator states them.
 
-use std::time::Duration;
+use std::{str::FromStr, time::Duration};
 
 use serde::{Deserialize, Serialize};
 
@@ -67,21 +67,38 @@ pub enum Ttl {
     Keep,
 }
 
+/// A text that is none of the ways to treat TTLs.
+#[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
+#[error("{0:?} is no treatment of TTLs: decrease or keep")]
+pub struct BadTtl(String);
+
+impl FromStr for Ttl {
+    type Err = BadTtl;
+
+    fn from_str(text: &str) -> Result<Self, BadTtl> {
+        match text {
+            "decrease" => Ok(Self::Decrease),
+            "keep" => Ok(Self::Keep),
+            _ => Err(BadTtl(text.to_owned())),
+        }
+    }
+}
+
 /// How a member is checked.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Check {
     /// What one probe does.
     pub probe: Probe,
-    /// Time from one probe's start to the next, 10 ms to 1 h.
+    /// Time from one probe's start to the next, [`Check::MIN_INTERVAL`] to [`Check::MAX_INTERVAL`].
     #[serde(with = "super::duration")]
     pub interval: Duration,
-    /// Time that a probe has to succeed, 1 ms to `interval`.
+    /// Time that a probe has to succeed, [`Check::MIN_TIMEOUT`] to `interval`.
     #[serde(with = "super::duration")]
     pub timeout: Duration,
-    /// Successes in a row that take a member in, 1 to 100.
+    /// Successes in a row that take a member in, 1 to [`Check::MAX_STREAK`].
     pub rise: u32,
-    /// Failures in a row that take a member out, 1 to 100.
+    /// Failures in a row that take a member out, 1 to [`Check::MAX_STREAK`].
     pub fall: u32,
     /// Port that is probed; the service's own where absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -117,6 +134,14 @@ impl Check {
     pub const DEFAULT_FALL: u32 = 3;
     /// Statuses that an HTTP check expects if it does not say otherwise.
     pub const DEFAULT_EXPECT: (u16, u16) = (200, 399);
+    /// Shortest interval.
+    pub const MIN_INTERVAL: Duration = Duration::from_millis(10);
+    /// Longest interval.
+    pub const MAX_INTERVAL: Duration = Duration::from_secs(3600);
+    /// Shortest timeout.
+    pub const MIN_TIMEOUT: Duration = Duration::from_millis(1);
+    /// Longest rise and fall.
+    pub const MAX_STREAK: u32 = 100;
 
     /// The time after which a backend that dies gets no new flow: `interval × fall + timeout`.
     #[must_use]
