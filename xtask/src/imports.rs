@@ -23,11 +23,12 @@ const LEVELS: [(&str, u8); 15] = [
 ];
 
 /// Who may import from whom on the same level; never both ways.
-const BESIDE: [(&str, &str); 5] = [
+const BESIDE: [(&str, &str); 6] = [
     ("cli", "control"),
     ("cli", "controller"),
     ("cli", "render"),
     ("controller", "control"),
+    ("config", "ring"),
     ("plan", "ring"),
 ];
 

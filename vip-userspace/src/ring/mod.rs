@@ -18,8 +18,6 @@
 mod allocator;
 mod key;
 mod maglev;
-#[cfg(test)]
-mod quality;
 mod stand_in;
 
 use std::net::IpAddr;
@@ -70,3 +68,6 @@ mod testing {
         owned
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,4 +1,4 @@
-//! How good rings are: balance, weights, disruption and cost, printed (`cargo test quality -- --nocapture`) and
+//! How good rings are: balance, weights, disruption and cost, printed (`cargo test ring::tests -- --nocapture`) and
 //! bounded. Tests alone.
 #![expect(clippy::print_stdout, reason = "the figures are for whoever reads the tests' output")]
 

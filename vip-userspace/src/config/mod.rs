@@ -1,0 +1,168 @@
+//! Reads a configuration from its text, and says all that is wrong with it. Pure: it knows no file, and not what the
+//! machine has. What services and backends must not be together is [`Intent`]'s to say; here it is given its line.
+
+mod backend;
+mod check;
+mod problem;
+mod service;
+mod syntax;
+mod table;
+
+use toml::{Spanned, de::DeTable};
+
+pub use problem::{Problem, Problems};
+
+use self::{problem::Findings, table::Table};
+use crate::{
+    model::{AttachMode, Capacity, Intent},
+    ring::RingKey,
+};
+
+/// The sizes that tables can have: 1 to this.
+const LARGEST: Capacity = Capacity { slots: 1 << 27, members: 1 << 20, services: 1 << 20 };
+/// Longest name of an interface, in bytes: `IFNAMSIZ` less its final zero.
+const MAX_INTERFACE_NAME: usize = 15;
+
+/// What a configuration file says.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Config {
+    /// Names of the interfaces that the director is attached to: one or more, each of its own.
+    pub interfaces: Vec<String>,
+    /// How it is attached.
+    pub mode: AttachMode,
+    /// The secret that rings and flow hash are made with; `None` to have one made, and kept.
+    pub seed: Option<RingKey>,
+    /// Sizes of the tables; all services fit into them.
+    pub capacity: Capacity,
+    /// Services and backends.
+    pub intent: Intent,
+}
+
+/// Reads a configuration.
+///
+/// ```
+/// let config = vip_userspace::config::parse(
+///     r#"
+///     interfaces = ["eth0"]
+///     [service.web]
+///     vip = "10.200.0.1"
+///     port = 80
+///     members = ["b1"]
+///     [backend.b1]
+///     address = "10.0.0.11"
+///     "#,
+/// )?;
+/// assert_eq!(config.intent.services().len(), 1);
+/// # Ok::<(), vip_userspace::config::Problems>(())
+/// ```
+///
+/// # Errors
+/// Everything that is wrong with it, each with its line. Where it is no TOML, only that is told.
+pub fn parse(text: &str) -> Result<Config, Problems> {
+    let mut findings = Findings::new(text);
+    let (document, errors) = DeTable::parse_recoverable(text);
+    let readable = syntax::report(text, &errors, &mut findings);
+    let config = if readable { read(document.get_ref(), &mut findings) } else { Config::empty() };
+    findings.finish(config)
+}
+
+impl Config {
+    fn empty() -> Self {
+        Self {
+            interfaces: Vec::new(),
+            mode: AttachMode::default(),
+            seed: None,
+            capacity: Capacity::default(),
+            intent: Intent::default(),
+        }
+    }
+}
+
+fn read(document: &DeTable<'_>, findings: &mut Findings<'_>) -> Config {
+    let mut root = Table::root(document);
+    root.allow(&["interfaces", "mode", "seed", "capacity", "service", "backend"], findings);
+    let mut config = Config {
+        interfaces: interfaces(&root, findings),
+        mode: root.parsed("mode", findings).unwrap_or_default(),
+        seed: root.parsed("seed", findings),
+        capacity: capacity(&root, findings),
+        intent: Intent::default(),
+    };
+    let unsound = backend::add_all(&root, &mut config.intent, findings);
+    service::add_all(&root, &unsound, &mut config.intent, findings);
+    check_room(&root, &config, findings);
+    config
+}
+
+fn interfaces(root: &Table<'_>, findings: &mut Findings<'_>) -> Vec<String> {
+    let advice = r#"the director is attached to at least one, like interfaces = ["eth0"]"#;
+    root.require("interfaces", advice, findings);
+    let Some(list) = root.list("interfaces", r#"["eth0"]"#, findings) else { return Vec::new() };
+    if list.is_empty() {
+        root.say(Some(&root.span_of("interfaces")), &format!("\"interfaces\" is empty: {advice}"), findings);
+    }
+    let mut interfaces: Vec<String> = Vec::new();
+    for field in list {
+        let Some(name) = field.get_ref().as_str() else {
+            root.mistyped::<()>("interfaces", "names", field, findings);
+            continue;
+        };
+        if !is_interface_name(name) {
+            let message = format!(
+                "{name:?} is no name of an interface: it has 1 to {MAX_INTERFACE_NAME} bytes, no blanks, no '/' and no ':'"
+            );
+            root.say(Some(&field.span()), &message, findings);
+        } else if interfaces.iter().any(|other| other == name) {
+            root.say(Some(&field.span()), &format!("interface {name} is stated twice"), findings);
+        } else {
+            interfaces.push(name.to_owned());
+        }
+    }
+    interfaces
+}
+
+/// Whether the kernel would take it as a name: `dev_valid_name` in net/core/dev.c.
+fn is_interface_name(name: &str) -> bool {
+    (1..=MAX_INTERFACE_NAME).contains(&name.len())
+        && !matches!(name, "." | "..")
+        && !name.contains(|c: char| c.is_whitespace() || c.is_control() || matches!(c, '/' | ':'))
+}
+
+fn capacity(root: &Table<'_>, findings: &mut Findings<'_>) -> Capacity {
+    let mut capacity = Capacity::default();
+    let Some(field) = root.field("capacity") else { return capacity };
+    let span = root.span_of("capacity");
+    let Some(mut table) = Table::read("capacity", span, field, findings) else { return capacity };
+    table.allow(&["slots", "members", "services"], findings);
+    for (key, size, largest) in [
+        ("slots", &mut capacity.slots, LARGEST.slots),
+        ("members", &mut capacity.members, LARGEST.members),
+        ("services", &mut capacity.services, LARGEST.services),
+    ] {
+        *size = table.number(key, 1..=largest, findings).unwrap_or(*size);
+    }
+    capacity
+}
+
+/// Says which tables are too small for all services together.
+fn check_room(root: &Table<'_>, config: &Config, findings: &mut Findings<'_>) {
+    let services = config.intent.services().values();
+    let slots: u64 = services.clone().map(|service| u64::from(service.slots)).sum();
+    let members: usize = services.clone().map(|service| service.members.len()).sum();
+    let Capacity { slots: slot_room, members: member_room, services: service_room } = config.capacity;
+    for (key, what, wanted, room) in [
+        ("slots", "slots are taken by the rings of all services", Some(slots), slot_room),
+        ("members", "members are in all services together", u64::try_from(members).ok(), member_room),
+        ("services", "services are stated", u64::try_from(services.len()).ok(), service_room),
+    ] {
+        if wanted.is_none_or(|wanted| wanted > u64::from(room)) {
+            let wanted = wanted.unwrap_or(u64::MAX);
+            let message = format!("{wanted} {what}, but capacity.{key} is {room}");
+            let stated = root.field("capacity").and_then(|field| field.get_ref().as_table()?.get(key));
+            root.say(stated.map(Spanned::span).as_ref(), &message, findings);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

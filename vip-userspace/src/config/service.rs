@@ -1,0 +1,206 @@
+//! Reads `[service.NAME]`, and adds the services to the intent.
+
+use std::{
+    collections::BTreeSet,
+    net::{IpAddr, Ipv4Addr, Ipv6Addr},
+};
+
+use super::{
+    check,
+    problem::{Findings, Span, nearest},
+    table::{Field, Table},
+};
+use crate::model::{
+    BackendName, Intent, Member, Protocol, Refusal, Service, ServiceAddress, ServiceName, Ttl,
+    service::{DEFAULT_SLOTS, DEFAULT_WEIGHT, MAX_SLOTS, MAX_WEIGHT},
+};
+
+const KEYS: [&str; 7] = ["vip", "port", "protocol", "slots", "ttl", "members", "check"];
+
+/// A service as far as it could be read, and where its parts are.
+struct Draft<'a> {
+    table: Table<'a>,
+    check_table: Option<Table<'a>>,
+    service: Service,
+    /// The VIP is as stated: it was neither missing nor wrong.
+    vip_is_stated: bool,
+    /// The port and the protocol are, too.
+    port_is_stated: bool,
+    /// Where each of `service.members` is.
+    members: Vec<Span>,
+}
+
+/// Adds all services of the file. Members whose backend is one of `unsound` are left out.
+pub(super) fn add_all(
+    root: &Table<'_>,
+    unsound: &BTreeSet<BackendName>,
+    intent: &mut Intent,
+    findings: &mut Findings<'_>,
+) {
+    for (name, span, field) in root.tables("service", findings) {
+        match name.parse::<ServiceName>() {
+            Err(error) => findings.add(&span, error.to_string()),
+            Ok(name) => {
+                if let Some(draft) = Draft::read(&name, &span, field, intent, unsound, findings) {
+                    draft.add(&span, intent, findings);
+                }
+            }
+        }
+    }
+}
+
+impl<'a> Draft<'a> {
+    fn read(
+        name: &ServiceName,
+        span: &Span,
+        field: &'a Field<'a>,
+        intent: &Intent,
+        unsound: &BTreeSet<BackendName>,
+        findings: &mut Findings<'_>,
+    ) -> Option<Self> {
+        let context = format!("service {name}");
+        let mut table = Table::read(&context, span.clone(), field, findings)?;
+        table.allow(&KEYS, findings);
+        let vip = vip(&table, findings);
+        let port = port(&table, findings);
+        let (number, protocol) = port.unwrap_or((1, Protocol::Tcp));
+        let vip_or_other = vip.unwrap_or_else(|| unused_vip(intent, false));
+        let (check_table, check) = match table.field("check") {
+            Some(field) => check::read(&format!("{context}: check"), table.span_of("check"), field, findings),
+            None => (None, None),
+        };
+        let members = members(&table, findings).into_iter();
+        let (members, spans) = members.filter(|(member, _)| !unsound.contains(&member.backend)).unzip();
+        let service = Service {
+            name: name.clone(),
+            address: ServiceAddress { vip: vip_or_other, port: number, protocol },
+            slots: table.number("slots", 1..=MAX_SLOTS, findings).unwrap_or(DEFAULT_SLOTS),
+            ttl: table.parsed::<Ttl>("ttl", findings).unwrap_or_default(),
+            check,
+            members,
+        };
+        let (vip_is_stated, port_is_stated) = (vip.is_some(), port.is_some());
+        Some(Self { table, check_table, service, vip_is_stated, port_is_stated, members: spans })
+    }
+
+    /// Adds the service. Each refusal is told, and its cause taken away, until what is left has no other.
+    fn add(mut self, span: &Span, intent: &mut Intent, findings: &mut Findings<'_>) {
+        while let Err(refusal) = intent.add_service(self.service.clone()) {
+            // What follows from an address that nobody stated is nobody's fault.
+            let is_told = match refusal {
+                Refusal::AddressTaken { .. } => self.vip_is_stated && self.port_is_stated,
+                Refusal::WrongFamily { .. } => self.vip_is_stated,
+                _ => true,
+            };
+            let message = match &refusal {
+                Refusal::NoBackend(name) => match nearest(name.as_str(), names(intent)) {
+                    Some(near) => format!("{refusal}: did you mean {near:?}?"),
+                    None => refusal.to_string(),
+                },
+                _ => refusal.to_string(),
+            };
+            let cause = self.take_away(&refusal, intent);
+            if is_told {
+                findings.add(cause.as_ref().unwrap_or(span), message);
+            }
+            if cause.is_none() {
+                break;
+            }
+        }
+    }
+
+    /// Changes the service so that the cause of the refusal is gone; where that was, or `None` if it can't be done.
+    fn take_away(&mut self, refusal: &Refusal, intent: &Intent) -> Option<Span> {
+        match refusal {
+            Refusal::AddressTaken { .. } | Refusal::BadVip(..) | Refusal::VipIsBackend { .. } => {
+                let vip = &mut self.service.address.vip;
+                *vip = unused_vip(intent, vip.is_ipv6());
+                Some(self.table.span_of("vip"))
+            }
+            Refusal::NoBackend(backend)
+            | Refusal::MemberExists { backend, .. }
+            | Refusal::WrongFamily { backend, .. } => {
+                let at = self.service.members.iter().rposition(|member| member.backend == *backend)?;
+                self.service.members.remove(at);
+                Some(self.members.remove(at))
+            }
+            Refusal::UdpCheck { .. } => {
+                self.service.check = None;
+                Some(self.table.span_of("check"))
+            }
+            _ => {
+                let key = check::take_away(self.service.check.as_mut()?, refusal)?;
+                self.check_table.as_ref().map(|table| table.span_of(key))
+            }
+        }
+    }
+}
+
+fn vip(table: &Table<'_>, findings: &mut Findings<'_>) -> Option<IpAddr> {
+    table.require("vip", r#"state it, like vip = "10.200.0.1""#, findings);
+    let text = table.text("vip", findings)?;
+    let vip = text.parse().ok();
+    if vip.is_none() {
+        table.say(Some(&table.span_of("vip")), &format!("vip: {text:?} is no IP address"), findings);
+    }
+    vip
+}
+
+/// `port` and `protocol`.
+fn port(table: &Table<'_>, findings: &mut Findings<'_>) -> Option<(u16, Protocol)> {
+    table.require("port", "state it, like port = 80", findings);
+    let port = table.number("port", 1..=u16::MAX, findings);
+    let protocol = match table.has("protocol") {
+        true => table.parsed("protocol", findings),
+        false => Some(Protocol::Tcp),
+    };
+    port.zip(protocol)
+}
+
+/// `members`: each the name of a backend, or a table.
+fn members(table: &Table<'_>, findings: &mut Findings<'_>) -> Vec<(Member, Span)> {
+    let example = r#"["b1", { backend = "b2", weight = 50 }]"#;
+    let mut members = Vec::new();
+    for field in table.list("members", example, findings).into_iter().flatten() {
+        let member = match field.get_ref().as_str() {
+            Some(name) => match name.parse() {
+                Ok(backend) => Some(Member { backend, weight: DEFAULT_WEIGHT }),
+                Err(error) => {
+                    table.say(Some(&field.span()), &format!("members: {error}"), findings);
+                    None
+                }
+            },
+            None if field.get_ref().is_table() => weighted(table, field, findings),
+            None => table.mistyped("members", &format!("names and tables, like {example}"), field, findings),
+        };
+        members.extend(member.map(|member| (member, field.span())));
+    }
+    members
+}
+
+/// A member that is a table.
+fn weighted(service: &Table<'_>, field: &Field<'_>, findings: &mut Findings<'_>) -> Option<Member> {
+    let mut table = service.within("member", field, findings)?;
+    table.allow(&["backend", "weight"], findings);
+    table.require("backend", r#"state it, like { backend = "b1", weight = 50 }"#, findings);
+    let weight = table.number("weight", 0..=MAX_WEIGHT, findings).unwrap_or(DEFAULT_WEIGHT);
+    Some(Member { backend: table.parsed("backend", findings)?, weight })
+}
+
+/// An address that stands in for one that can't be used, so that the rest of a service can be looked at: of those
+/// kept for documentation (RFC 5737, RFC 3849), and nobody's in `intent`.
+fn unused_vip(intent: &Intent, v6: bool) -> IpAddr {
+    let candidate = |n: u32| match v6 {
+        true => IpAddr::V6(Ipv6Addr::from(0x2001_0db8 << 96 | u128::from(n))),
+        false => IpAddr::V4(Ipv4Addr::from(0xc000_0200 + n)),
+    };
+    let is_taken = |address: &IpAddr| {
+        intent.services().values().any(|service| service.address.vip == *address)
+            || intent.backends().values().any(|backend| backend.addresses().any(|own| own == *address))
+    };
+    (1..).map(candidate).find(|address| !is_taken(address)).unwrap_or_else(|| candidate(0))
+}
+
+fn names(intent: &Intent) -> impl Iterator<Item = &str> {
+    intent.backends().keys().map(BackendName::as_str)
+}
