@@ -6,6 +6,7 @@
 
 pub mod config;
 pub mod control;
+pub mod controller;
 pub mod dataplane;
 pub mod health;
 pub mod model;

@@ -17,7 +17,9 @@ pub(super) fn apply(intent: &mut Intent, command: &Command) -> Result<(), Refusa
         Command::AddBackend { backend, services } => add_backend(&mut next, backend, services)?,
         Command::RemoveBackend { name, service } => remove_backend(&mut next, &name, service.as_ref())?,
         Command::SetAdmin { backend, service, admin } => next.set_admin(&backend, service.as_ref(), admin)?,
-        Command::SetWeight { backend, service, weight } => next.set_weight(&backend, service.as_ref(), weight)?,
+        Command::SetWeight { backend, service, weight } => {
+            next.set_weight(&backend, service.as_ref(), weight)?
+        }
         Command::Detach => {}
     }
     *intent = next;
@@ -36,7 +38,11 @@ fn add_backend(intent: &mut Intent, backend: Backend, services: Vec<Membership>)
     Ok(())
 }
 
-fn remove_backend(intent: &mut Intent, name: &BackendName, service: Option<&ServiceName>) -> Result<(), Refusal> {
+fn remove_backend(
+    intent: &mut Intent,
+    name: &BackendName,
+    service: Option<&ServiceName>,
+) -> Result<(), Refusal> {
     if let Some(service) = service {
         return intent.remove_member(service, name);
     }

@@ -1,10 +1,7 @@
 //! The heart of the controller: what each event does to the world, and how the world gets into the tables. It knows
 //! no socket and no clock.
 
-use std::{
-    collections::BTreeMap,
-    net::IpAddr,
-};
+use std::{collections::BTreeMap, net::IpAddr};
 
 use anyhow::Context as _;
 
@@ -169,7 +166,11 @@ impl<D: Dataplane> Controller<D> {
 }
 
 /// What tables that were published before say of the world: who was up and where, until somebody knows better.
-pub(super) fn adopt(world: &mut World, published: &Tables, labels: &BTreeMap<vip_common::MemberId, MemberKey>) {
+pub(super) fn adopt(
+    world: &mut World,
+    published: &Tables,
+    labels: &BTreeMap<vip_common::MemberId, MemberKey>,
+) {
     for (id, key) in labels {
         let Some(entry) = published.members.get(id) else { continue };
         let (service, backend) = (world.intent.services().get(&key.0), world.intent.backends().get(&key.1));

@@ -32,8 +32,8 @@ pub struct Labels {
     pub intent: Intent,
     /// Members by id.
     pub members: Vec<(u32, MemberKey)>,
-    /// Link-layer groups that ports were made to listen to: interface index, group.
-    pub groups: Vec<(u32, crate::model::Mac)>,
+    /// Link-layer groups that ports were made to listen to.
+    pub groups: std::collections::BTreeSet<crate::net::Membership>,
 }
 
 impl Labels {
@@ -117,9 +117,10 @@ impl Memory {
     pub fn seed(&self) -> anyhow::Result<RingKey> {
         let path = self.directory.join("seed");
         match fs::read_to_string(&path) {
-            Ok(text) => {
-                text.trim().parse().with_context(|| format!("{} holds no seed: remove it for a new one", path.display()))
-            }
+            Ok(text) => text
+                .trim()
+                .parse()
+                .with_context(|| format!("{} holds no seed: remove it for a new one", path.display())),
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
                 let mut bytes = [0; 16];
                 rustix::rand::getrandom(&mut bytes, rustix::rand::GetRandomFlags::empty())

@@ -6,7 +6,12 @@ mod core;
 mod memory;
 mod offline;
 mod run;
+mod start;
 mod status;
+mod words;
+
+#[cfg(test)]
+mod tests;
 
 pub use self::{
     core::{Controller, Transition},

@@ -16,23 +16,26 @@ use crate::{
 ///
 /// # Errors
 /// What is pinned can't be read.
-pub async fn offline_status(places: &Places) -> anyhow::Result<Option<Status>> {
+pub fn offline_status(places: &Places) -> anyhow::Result<Option<Status>> {
     let Some(pinned) = dataplane::inspect(places)? else { return Ok(None) };
     let labels = Memory::at(&places.state_dir()).labels()?.unwrap_or_default();
     let by_id = labels.by_id();
     let mut world = World { intent: labels.intent, ..World::default() };
     for (ifindex, port) in &pinned.tables.ports {
-        let attached = pinned.attachments.iter().find(|attachment| attachment.ifindex == *ifindex);
-        let name = attached.map_or_else(|| format!("interface {ifindex}"), |attached| attached.name.clone());
+        let attached = pinned.interfaces.iter().find(|attached| attached.ifindex == *ifindex);
+        let name = attached.and_then(|attached| attached.name.clone());
+        let name = name.unwrap_or_else(|| format!("interface {ifindex}"));
         world.links.insert(*ifindex, Link { name, mac: Mac(port.mac), is_port: true });
     }
     adopt(&mut world, &pinned.tables, &by_id);
     let numbers = Numbers::adopt(pinned.capacity, &pinned.tables, &by_id, &world.intent)?;
-    let interfaces = pinned.attachments.iter().map(|attachment| InterfaceStatus {
-        name: attachment.name.clone(),
-        ifindex: attachment.ifindex,
-        mode: attachment.mode,
-        mac: pinned.tables.ports.get(&attachment.ifindex).map(|port| Mac(port.mac)),
+    let interfaces = pinned.interfaces.iter().filter_map(|attached| {
+        Some(InterfaceStatus {
+            name: attached.name.clone()?,
+            ifindex: attached.ifindex,
+            mode: attached.mode?,
+            mac: pinned.tables.ports.get(&attached.ifindex).map(|port| Mac(port.mac)),
+        })
     });
     let sources = Sources {
         instance: places.instance.as_str(),
@@ -56,8 +59,8 @@ pub async fn detach(places: &Places) -> anyhow::Result<dataplane::Detached> {
     let memory = Memory::at(&places.state_dir());
     let labels = memory.labels()?.unwrap_or_default();
     let detached = dataplane::detach(places)?;
-    net::leave(&labels.groups)?;
-    net::release(labels.intent.backends().values().flat_map(|backend| backend.addresses())).await?;
+    net::leave(&labels.groups, &net::Links::list().await?)?;
+    net::release(&labels.intent.backends().values().flat_map(|backend| backend.addresses()).collect()).await?;
     memory.forget_labels()?;
     Ok(detached)
 }

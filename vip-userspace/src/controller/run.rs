@@ -3,7 +3,7 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    net::{IpAddr, SocketAddr},
+    net::{IpAddr, Ipv6Addr, SocketAddr},
     path::PathBuf,
     time::{Duration, Instant},
 };
@@ -18,13 +18,13 @@ use tokio::{
 use super::{Controller, Transition, memory::Labels, start::Started, status::Sources};
 use crate::{
     control::{
-        protocol::{Answer, Code, Command, InterfaceStatus, Query, Refused, Wanted},
-        server::{self, Request},
+        Answer, Code, Command, Query, Refused, Request, Wanted,
+        protocol::InterfaceStatus, socket::Bound,
     },
-    dataplane::{Dataplane as _, kernel::KernelDataplane},
+    dataplane::{Dataplane as _, KernelDataplane},
     health::{CheckId, CheckSpec, Checker, Verdict},
-    model::{AttachMode, Health, MemberKey},
-    net::{Groups, NetEvent, Watcher},
+    model::{AttachMode, Health, Mac, MemberKey},
+    net::{Groups, Links, NetError, NetEvent, Watcher, local_addresses},
     places::Places,
 };
 
@@ -38,10 +38,17 @@ pub struct RunOptions {
     pub places: Places,
     /// The configuration file.
     pub config: PathBuf,
+    /// Where it listens for commands.
+    pub socket: PathBuf,
     /// Overrides the configuration's attach mode.
     pub mode: Option<AttachMode>,
     /// Packets are logged one by one: slow, for looking into a problem.
     pub log_packets: bool,
+}
+
+/// An error that is nobody's refusal.
+pub(super) fn failed(error: impl Into<anyhow::Error>) -> Refused {
+    Refused::new(Code::Failed, format!("{:#}", error.into()))
 }
 
 /// One thing that happened.
@@ -49,7 +56,7 @@ pub struct RunOptions {
 enum Event {
     Request(Request),
     Verdict(Verdict),
-    Net(NetEvent),
+    Net(Result<NetEvent, NetError>),
     Tick,
     End(&'static str),
 }
@@ -60,7 +67,7 @@ enum Event {
 /// Why it could not start; nothing has changed then.
 pub async fn run(options: RunOptions) -> Result<(), Refused> {
     let started = super::start::start(&options).await?;
-    Loop::new(options.places, started).run().await.map_err(Refused::from)
+    Loop::new(options.places, started).run().await.map_err(failed)
 }
 
 /// The loop, with all that it talks to.
@@ -72,6 +79,8 @@ struct Loop {
     wishes: Vec<Command>,
     interfaces: Vec<InterfaceStatus>,
     watcher: Watcher,
+    net_events: mpsc::Receiver<Result<NetEvent, NetError>>,
+    links: Links,
     groups: Groups,
     checker: Checker,
     verdicts: mpsc::Receiver<Verdict>,
@@ -79,6 +88,8 @@ struct Loop {
     changed_at: BTreeMap<MemberKey, Instant>,
     labels: Labels,
     checks: BTreeMap<CheckId, CheckSpec>,
+    /// Nobody else is the controller of this instance while this lives.
+    _place: Bound,
 }
 
 impl Loop {
@@ -92,13 +103,16 @@ impl Loop {
             wishes: started.wishes,
             interfaces: started.interfaces,
             watcher: started.watcher,
-            groups: Groups::new(),
+            net_events: started.net_events,
+            links: started.links,
+            groups: started.groups,
             checker: Checker::new(to_us),
             verdicts,
             requests: started.requests,
             changed_at: BTreeMap::new(),
             labels: started.labels,
             checks: BTreeMap::new(),
+            _place: started.place,
         }
     }
 
@@ -112,7 +126,7 @@ impl Loop {
             let event = tokio::select! {
                 Some(request) = self.requests.recv() => Event::Request(request),
                 Some(verdict) = self.verdicts.recv() => Event::Verdict(verdict),
-                Some(event) = self.watcher.next() => Event::Net(event),
+                Some(event) = self.net_events.recv() => Event::Net(event),
                 _ = ticks.tick() => Event::Tick,
                 _ = interrupted.recv() => Event::End("SIGINT"),
                 _ = terminated.recv() => Event::End("SIGTERM"),
@@ -124,8 +138,8 @@ impl Loop {
                     }
                 }
                 Event::Verdict(verdict) => self.verdict(verdict),
-                Event::Net(event) => self.net(event),
-                Event::Tick => self.controller.local(self.watcher.local_addresses()),
+                Event::Net(event) => self.net(event.context("follow links and neighbours")?),
+                Event::Tick => self.look_after().await,
                 Event::End(signal) => {
                     info!("{signal}: the controller ends; forwarding stays in place until `vip detach`");
                     return Ok(());
@@ -164,10 +178,25 @@ impl Loop {
     }
 
     fn net(&mut self, event: NetEvent) {
+        self.links.apply(&event);
         match event {
-            NetEvent::Neighbour { address, found } => self.controller.neighbour(address, found),
-            NetEvent::Link { ifindex, name, mac } => self.controller.link(ifindex, name, mac),
-            NetEvent::LinkGone { ifindex } => self.controller.link_gone(ifindex),
+            NetEvent::Neighbour { address, result } => self.controller.neighbour(address, result),
+            NetEvent::Link(link) => {
+                let is_port = self.interfaces.iter().any(|interface| interface.ifindex == link.ifindex);
+                if is_port && !link.up {
+                    warn!("{}: the link is down", link.name);
+                }
+                self.controller.link(link.ifindex, link.name, link.mac.unwrap_or(Mac([0; 6])));
+            }
+            NetEvent::LinkGone(link) => self.controller.link_gone(link.ifindex),
+        }
+    }
+
+    /// What nobody tells of.
+    async fn look_after(&mut self) {
+        match local_addresses().await {
+            Ok(addresses) => self.controller.local(addresses),
+            Err(error) => warn!("{error}: a VIP on this box may not be noticed"),
         }
     }
 
@@ -182,13 +211,14 @@ impl Loop {
             }
             Wanted::Command(command) => (self.command(command).await, false),
         };
-        request.answer(answer).await;
+        // Who does not wait any more does not mind.
+        let _ = request.answer.send(answer);
         ends
     }
 
     async fn command(&mut self, command: &Command) -> Result<Answer, Refused> {
         if let Command::AddBackend { backend, .. } = command {
-            super::start::refuse_gateways(&self.watcher, backend.addresses()).await?;
+            super::start::refuse_gateways(backend.addresses()).await?;
         }
         let transitions = self.controller.command(command)?;
         self.intent_changed();
@@ -204,13 +234,13 @@ impl Loop {
 
     async fn detach(&mut self) -> Result<Answer, Refused> {
         let interfaces: Vec<_> = self.interfaces.iter().map(|interface| interface.name.clone()).collect();
-        super::offline::detach(&self.places).await.map_err(|error| Refused::from(error.context("detach")))?;
+        super::offline::detach(&self.places).await.map_err(failed)?;
         info!("detached from {}; the controller ends", interfaces.join(", "));
         Ok(Answer::Done)
     }
 
     fn status(&self) -> Result<Answer, Refused> {
-        let counts = self.controller.dataplane().counts().map_err(Refused::from)?;
+        let counts = self.controller.dataplane().counts().map_err(failed)?;
         let ages = self.changed_at.iter().map(|(key, at)| (key.clone(), at.elapsed().as_secs())).collect();
         let sources = Sources {
             instance: self.places.instance.as_str(),
@@ -250,23 +280,28 @@ impl Loop {
 
     /// Each port listens to the solicitations for each IPv6 VIP.
     fn listen(&mut self) {
-        let vips: Vec<_> = self.controller.world().vips().into_iter().filter_map(|vip| match vip {
-            IpAddr::V6(vip) => Some(vip),
-            IpAddr::V4(_) => None,
-        });
-        let ports = self.interfaces.iter().map(|interface| interface.ifindex);
-        let wanted: BTreeSet<_> = ports.flat_map(|port| vips.iter().map(move |vip| (port, *vip))).collect();
-        for error in self.groups.reconcile(&wanted) {
-            warn!("{error:#}: neighbours may not find the VIP");
+        let (ports, vips) = self.listeners();
+        for error in self.groups.join(&ports, &vips, &self.links) {
+            warn!("{error}: neighbours may not find the VIP");
         }
     }
 
+    fn listeners(&self) -> (BTreeSet<u32>, BTreeSet<Ipv6Addr>) {
+        let ports = self.interfaces.iter().map(|interface| interface.ifindex).collect();
+        let vips = self.controller.world().vips().into_iter().filter_map(|vip| match vip {
+            IpAddr::V6(vip) => Some(vip),
+            IpAddr::V4(_) => None,
+        });
+        (ports, vips.collect())
+    }
+
     fn keep_labels(&mut self) {
+        let (ports, vips) = self.listeners();
         let members = self.controller.numbers().labels();
         let labels = Labels {
             intent: self.controller.world().intent.clone(),
             members: members.into_iter().map(|(id, key)| (id.0, key)).collect(),
-            groups: self.groups.memberships().collect(),
+            groups: Groups::memberships(&ports, &vips),
         };
         if labels != self.labels {
             match self.memory.keep_labels(&labels) {

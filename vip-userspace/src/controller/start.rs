@@ -1,27 +1,29 @@
 //! How a controller starts: it looks at everything that could refuse it before it changes anything, adopts what is
 //! pinned, and attaches.
 
-use std::{collections::BTreeMap, fs, net::IpAddr, path::Path};
+use std::{fs, net::IpAddr, path::Path};
 
-use anyhow::Context as _;
 use log::{info, warn};
 use tokio::sync::mpsc;
 
 use super::{
-    Controller, Memory,
+    Controller, Memory, commands,
     core::adopt,
     memory::Labels,
-    run::RunOptions,
+    run::{RunOptions, failed},
+    words,
 };
 use crate::{
     config::{self, Config},
     control::{
-        protocol::{Code, Command, InterfaceStatus, Refused},
-        server::{self, Request},
+        Code, Command, Refused, Request,
+        protocol::InterfaceStatus,
+        server,
+        socket::{self, Bound},
     },
-    dataplane::{self, Dataplane as _, Mode, kernel::KernelDataplane, preflight},
-    model::{Mac, NoNeighbour, World},
-    net::{Links, Watcher},
+    dataplane::{self, Dataplane as _, DataplaneError, KernelDataplane, preflight},
+    model::{AttachMode, Link, Mac, NoNeighbour, World},
+    net::{Groups, Links, NetError, NetEvent, Watcher, route},
     plan::{Numbers, Tables},
     ring::RingKey,
 };
@@ -32,9 +34,13 @@ pub(super) struct Started {
     pub(super) memory: Memory,
     pub(super) wishes: Vec<Command>,
     pub(super) interfaces: Vec<InterfaceStatus>,
+    pub(super) links: Links,
     pub(super) watcher: Watcher,
+    pub(super) net_events: mpsc::Receiver<Result<NetEvent, NetError>>,
+    pub(super) groups: Groups,
     pub(super) requests: mpsc::Receiver<Request>,
     pub(super) labels: Labels,
+    pub(super) place: Bound,
 }
 
 /// Starts a controller.
@@ -44,47 +50,71 @@ pub(super) struct Started {
 pub(super) async fn start(options: &RunOptions) -> Result<Started, Refused> {
     let places = &options.places;
     let config = read_config(&options.config)?;
-    preflight::check(places).map_err(|error| Refused::new(Code::Failed, error.to_string()))?;
-    let links = Links::list().await.map_err(anyhow::Error::from)?;
-    for interface in &config.interfaces {
-        if links.by_name(interface).is_none() {
-            return Err(no_interface(interface, &links));
-        }
+    preflight::check(places).map_err(failed)?;
+    let links = Links::list().await.map_err(failed)?;
+    if let Some(missing) = config.interfaces.iter().find(|name| links.by_name(name).is_none()) {
+        return Err(no_interface(missing, &links));
     }
-    let watcher = Watcher::start().await.map_err(anyhow::Error::from)?;
-    refuse_gateways(&watcher, config.intent.backends().values().flat_map(|backend| backend.addresses())).await?;
+    refuse_gateways(config.intent.backends().values().flat_map(|backend| backend.addresses())).await?;
+    let (listener, place) = socket::bind(places, &options.socket)?;
+    let mode = options.mode.unwrap_or(config.mode);
+    let wanted: Vec<_> = config.interfaces.iter().map(|name| (name.as_str(), mode)).collect();
+    dataplane::check(places, config.capacity, &wanted).map_err(refused)?;
 
-    let bound = server::bind(places)?;
-    let memory = Memory::open(&places.state_dir())?;
-    let key = match config.seed {
-        Some(key) => key,
-        None => memory.seed()?,
-    };
-    let (mut dataplane, adopted) = KernelDataplane::open(places, config.capacity, options.log_packets)?;
-    let published = dataplane.read()?;
-    let prepared = prepare(&config, &memory, &published, key).and_then(|prepared| {
-        let interfaces = attach(&mut dataplane, &config, options, &links)?;
-        Ok((prepared, interfaces))
-    });
-    let ((mut world, numbers, wishes), interfaces) = match prepared {
+    let memory = Memory::open(&places.state_dir()).map_err(failed)?;
+    let key = config.seed.map_or_else(|| memory.seed(), Ok).map_err(failed)?;
+    let labels = memory.labels().map_err(failed)?.unwrap_or_default();
+    let (mut dataplane, adopted) =
+        KernelDataplane::open(places, config.capacity, options.log_packets).map_err(refused)?;
+    for attached in &adopted.interfaces {
+        info!("found forwarding on {}", attached.name.as_deref().unwrap_or("an interface that is not seen here"));
+    }
+    let prepared = prepare(&config, &memory, &labels, &dataplane, key)
+        .and_then(|prepared| Ok((prepared, attach(&mut dataplane, &config, mode, &links)?)));
+    let (prepared, interfaces) = match prepared {
         Ok(prepared) => prepared,
         Err(refused) => {
-            // What this start has made goes again; what an earlier one has made stays.
-            if adopted.fresh {
-                dataplane::detach(places)?;
-            }
+            dataplane.undo().map_err(failed)?;
             return Err(refused);
         }
     };
+    let Prepared { mut world, numbers, wishes } = prepared;
     for interface in &interfaces {
-        let link = crate::model::Link { name: interface.name.clone(), mac: interface.mac.unwrap_or(Mac([0; 6])), is_port: true };
-        world.links.insert(interface.ifindex, link);
+        let mac = interface.mac.unwrap_or(Mac([0; 6]));
+        world.links.insert(interface.ifindex, Link { name: interface.name.clone(), mac, is_port: true });
     }
-    let labels = memory.labels()?.unwrap_or_default();
-    let controller = Controller::new(world, numbers, key, dataplane)?;
+    if options.log_packets {
+        let packets = dataplane.packet_log(|line| info!("packet {line}")).map_err(failed)?;
+        tokio::spawn(packets.run());
+    }
+    let controller = Controller::new(world, numbers, key, dataplane).map_err(failed)?;
     let (to_us, requests) = mpsc::channel(64);
-    tokio::spawn(bound.serve(to_us));
-    Ok(Started { controller, memory, wishes, interfaces, watcher, requests, labels })
+    tokio::spawn(server::serve(listener, to_us));
+    let (watcher, net_events) = Watcher::start().map_err(failed)?;
+    let groups = Groups::new().map_err(failed)?;
+    Ok(Started {
+        controller,
+        memory,
+        wishes,
+        interfaces,
+        links,
+        watcher,
+        net_events,
+        groups,
+        requests,
+        labels,
+        place,
+    })
+}
+
+/// A refusal of the dataplane, with a code for programs.
+fn refused(error: DataplaneError) -> Refused {
+    let code = match &error {
+        DataplaneError::NoInterface(_) => Code::NoInterface,
+        DataplaneError::OtherProgram { .. } => Code::InterfaceTaken,
+        _ => Code::Kernel,
+    };
+    Refused { code, ..failed(error) }
 }
 
 /// Reads and validates the configuration; all its problems are told at once.
@@ -105,65 +135,75 @@ fn no_interface(name: &str, links: &Links) -> Refused {
 }
 
 /// A backend behind a gateway can't be served by direct server return: its MAC would be the gateway's.
-pub(super) async fn refuse_gateways(
-    watcher: &Watcher,
-    addresses: impl IntoIterator<Item = IpAddr>,
-) -> Result<(), Refused> {
+pub(super) async fn refuse_gateways(addresses: impl IntoIterator<Item = IpAddr>) -> Result<(), Refused> {
     for address in addresses {
-        if let Err(why @ NoNeighbour::NotOnLink { .. }) = watcher.route(address).await {
+        if let Err(why @ NoNeighbour::NotOnLink { .. }) = route(address).await.map_err(failed)? {
             return Err(Refused::new(Code::NotOnLink, format!("backend address {address}: {why}")));
         }
     }
     Ok(())
 }
 
-/// The world to begin with: the configuration, the operator's wishes, and what the pinned tables tell.
+/// What the loop begins with.
+struct Prepared {
+    world: World,
+    numbers: Numbers,
+    wishes: Vec<Command>,
+}
+
+/// The configuration, the operator's wishes, and what the pinned tables tell.
 fn prepare(
     config: &Config,
     memory: &Memory,
-    published: &Tables,
+    labels: &Labels,
+    dataplane: &KernelDataplane,
     key: RingKey,
-) -> Result<(World, Numbers, Vec<Command>), Refused> {
+) -> Result<Prepared, Refused> {
+    let published = dataplane.read().map_err(failed)?;
     if published.flow_key.is_some_and(|pinned| pinned != key.flow_key()) {
         let message = "the seed differs from that of the pinned tables: another seed moves all flows";
         return Err(Refused::new(Code::BadConfig, message).with_remedy("set the old seed, or `vip detach` first"));
     }
     let mut world = World { intent: config.intent.clone(), ..World::default() };
-    let mut wishes = memory.wishes()?;
-    wishes.retain(|wish| match super::commands::apply(&mut world.intent, wish) {
+    let mut wishes = memory.wishes().map_err(failed)?;
+    wishes.retain(|wish| match commands::apply(&mut world.intent, wish) {
         Ok(()) => true,
         Err(refusal) => {
-            warn!("{}: no longer holds: {refusal}", super::words::of_command(wish));
+            warn!("forgotten, for it does not hold any more: {}: {refusal}", words::of_command(wish));
             false
         }
     });
-    let labels = memory.labels()?.unwrap_or_default().by_id();
-    let mut numbers = Numbers::adopt(config.capacity, published, &labels, &world.intent)
+    let labels = labels.by_id();
+    let mut numbers = Numbers::adopt(config.capacity, &published, &labels, &world.intent)
         .map_err(|resized| Refused::new(Code::BadConfig, resized.to_string()))?;
     numbers
-        .assign(&world.intent, published)
+        .assign(&world.intent, &published)
         .map_err(|full| Refused::new(Code::TableFull, full.to_string()))?;
-    adopt(&mut world, published, &labels);
-    Ok((world, numbers, wishes))
+    adopt(&mut world, &published, &labels);
+    Ok(Prepared { world, numbers, wishes })
 }
 
 fn attach(
     dataplane: &mut KernelDataplane,
     config: &Config,
-    options: &RunOptions,
+    mode: AttachMode,
     links: &Links,
 ) -> Result<Vec<InterfaceStatus>, Refused> {
-    let wanted = options.mode.unwrap_or(config.mode);
     let mut interfaces = Vec::new();
     for name in &config.interfaces {
-        let attachment = dataplane.attach(name, wanted)?;
-        let mode = attachment.mode;
+        let attachment = dataplane.attach(name, mode).map_err(refused)?;
         if let Some(why) = &attachment.fell_back {
             warn!("{name}: GENERIC mode, several times as dear as native: its driver refused native mode: {why}");
         }
-        info!("attached to {name}: {mode}{}", if attachment.adopted { ", taking over" } else { "" });
-        let mac = links.by_name(name).map(|link| link.mac);
-        interfaces.push(InterfaceStatus { name: name.clone(), ifindex: attachment.ifindex, mode, mac });
+        let how = if attachment.adopted { ", in place of the program that was there" } else { "" };
+        info!("attached to {name}: {} mode{how}", attachment.mode);
+        let mac = links.by_name(name).and_then(|link| link.mac);
+        interfaces.push(InterfaceStatus { name: name.clone(), ifindex: attachment.ifindex, mode: attachment.mode, mac });
+    }
+    let keep: Vec<_> = interfaces.iter().map(|interface| interface.ifindex).collect();
+    for other in dataplane.release_others(&keep).map_err(refused)? {
+        let name = other.name.unwrap_or_else(|| format!("interface {}", other.ifindex));
+        info!("detached from {name}: the configuration does not name it any more");
     }
     Ok(interfaces)
 }

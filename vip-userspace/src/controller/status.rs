@@ -6,8 +6,8 @@ use vip_common::{MemberId, tables::MemberCount};
 
 use crate::{
     control::protocol::{
-        BackendStatus, InterfaceStatus, MemberStatus, NeighbourStatus, ReasonStatus, ServiceStatus, Status, Totals,
-        Why,
+        BackendStatus, InterfaceStatus, MemberStatus, NeighbourStatus, ReasonStatus, ServiceStatus, Status,
+        Totals, Why,
     },
     dataplane::Counts,
     model::{Backend, Member, MemberKey, NoNeighbour, Service, World},
@@ -46,7 +46,8 @@ impl Sources<'_> {
 
     fn service(&self, service: &Service) -> ServiceStatus {
         let owned = self.owned(service);
-        let members: Vec<_> = service.members.iter().map(|member| self.member(service, member, &owned)).collect();
+        let members: Vec<_> =
+            service.members.iter().map(|member| self.member(service, member, &owned)).collect();
         ServiceStatus {
             name: service.name.clone(),
             address: service.address,
@@ -91,10 +92,11 @@ impl Sources<'_> {
     }
 
     fn backend(&self, backend: &Backend) -> BackendStatus {
-        let services: Vec<_> = self.world.intent.services_of(&backend.name).map(|service| &service.name).collect();
-        let ids = services.iter().filter_map(|service| {
-            self.numbers.member(&((*service).clone(), backend.name.clone()))
-        });
+        let services: Vec<_> =
+            self.world.intent.services_of(&backend.name).map(|service| &service.name).collect();
+        let ids = services
+            .iter()
+            .filter_map(|service| self.numbers.member(&((*service).clone(), backend.name.clone())));
         BackendStatus {
             name: backend.name.clone(),
             addresses: backend.addresses().map(|address| self.address(backend, address)).collect(),
@@ -117,7 +119,8 @@ impl Sources<'_> {
     /// How many slots of the service's ring name each member.
     fn owned(&self, service: &Service) -> BTreeMap<MemberId, u32> {
         let mut owned = BTreeMap::new();
-        let ring = self.numbers.ring(&service.name).and_then(|(place, _)| self.published.rings.get(&place.first));
+        let ring =
+            self.numbers.ring(&service.name).and_then(|(place, _)| self.published.rings.get(&place.first));
         for slot in ring.into_iter().flat_map(|ring| ring.iter()) {
             *owned.entry(slot.current).or_default() += 1;
         }

@@ -13,8 +13,8 @@ use crate::{
     control::protocol::{Code, Command},
     dataplane::{Dataplane as _, fake::FakeDataplane},
     model::{
-        Admin, Backend, Capacity, Check, Health, Ineligible, Intent, Mac, Member, MemberKey, Neighbour, NoNeighbour,
-        Probe, Service, Ttl, World,
+        Admin, Backend, Capacity, Check, Health, Ineligible, Intent, Mac, Member, MemberKey, Neighbour,
+        NoNeighbour, Probe, Service, Ttl, World,
     },
     plan::{Numbers, Operation, Tables},
     ring::RingKey,
@@ -214,7 +214,8 @@ fn without_labels_adopted_tables_are_replaced_without_a_packet_dropped() {
     drop(controller(&dataplane));
     let (before, published) = (owners(&dataplane), dataplane.read().expect("tables"));
     let mut world = World { intent: intent(), ..World::default() };
-    let mut numbers = Numbers::adopt(CAPACITY, &published, &Default::default(), &world.intent).expect("numbers");
+    let mut numbers =
+        Numbers::adopt(CAPACITY, &published, &Default::default(), &world.intent).expect("numbers");
     numbers.assign(&world.intent, &published).expect("room");
     // New ids, beside the old ones: at no moment does a slot name a member that is not there.
     for n in 1..=4 {
@@ -246,6 +247,7 @@ fn a_removed_member_leaves_no_entry_and_its_id_is_given_again_with_new_counters(
         .expect("done");
     let key = (member(1).0, backend(5).name);
     assert_eq!(controller.numbers().member(&key), Some(id));
-    let cleared = |operation: &Operation| matches!(operation, Operation::ClearCounts(MemberId(n)) if *n == id.0);
+    let cleared =
+        |operation: &Operation| matches!(operation, Operation::ClearCounts(MemberId(n)) if *n == id.0);
     assert!(dataplane.applied().iter().any(cleared));
 }

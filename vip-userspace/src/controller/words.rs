@@ -23,7 +23,12 @@ pub(super) fn of_transition(transition: &Transition, world: &World) -> String {
 pub(super) fn of_command(command: &Command) -> String {
     match command {
         Command::AddService { service } => {
-            format!("command: service {} added: {}, {} members", service.name, service.address, service.members.len())
+            format!(
+                "command: service {} added: {}, {} members",
+                service.name,
+                service.address,
+                service.members.len()
+            )
         }
         Command::RemoveService { name } => format!("command: service {name} removed"),
         Command::AddBackend { backend, services } => {
@@ -33,7 +38,9 @@ pub(super) fn of_command(command: &Command) -> String {
                 _ => format!("command: backend {} added to {}", backend.name, services.join(", ")),
             }
         }
-        Command::RemoveBackend { name, service } => format!("command: backend {name} removed{}", from(service.as_ref())),
+        Command::RemoveBackend { name, service } => {
+            format!("command: backend {name} removed{}", from(service.as_ref()))
+        }
         Command::SetAdmin { backend, service, admin } => {
             let wish = match admin {
                 Admin::Enabled => "enabled",
