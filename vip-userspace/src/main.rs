@@ -30,6 +30,7 @@ fn main() -> ExitCode {
         Err(error) => return usage(&error),
     };
     let screen = Screen { json: cli.global.json, color: cli.global.color };
+    start_log(cli.global.color);
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let result = match runtime {
         Ok(runtime) => runtime.block_on(cli::carry_out(cli)),
@@ -47,6 +48,20 @@ fn main() -> ExitCode {
         Code::NoController => NO_CONTROLLER,
         _ => REFUSED,
     })
+}
+
+/// Lines of a running controller go to stderr, each with its time.
+fn start_log(color: ColorChoice) {
+    let style = match color {
+        ColorChoice::Auto => env_logger::WriteStyle::Auto,
+        ColorChoice::Always => env_logger::WriteStyle::Always,
+        ColorChoice::Never => env_logger::WriteStyle::Never,
+    };
+    env_logger::Builder::new()
+        .filter_module("vip_userspace", log::LevelFilter::Info)
+        .format_target(false)
+        .write_style(style)
+        .init();
 }
 
 /// Help and version as well: clap takes them for errors.

@@ -1,12 +1,13 @@
 //! Carries out what the command line says, with or without a controller. It prints nothing: what is to be printed is
 //! its result.
 
-use std::{fs, path::Path};
+use std::path::Path;
 
 use clap::CommandFactory;
 use serde_json::{Value, json};
 use vip_userspace::{
-    control::{Code, Command, Refused, Status, client::Client},
+    control::{Code, Command, Refused, client::Client},
+    controller::{self, RunOptions},
     model::Admin,
 };
 
@@ -92,39 +93,45 @@ fn words(command: &Command) -> String {
     }
 }
 
-async fn start(_global: &Global, _run: Run) -> Result<(), Refused> {
-    Err(Refused::new(Code::Failed, "this build has no controller"))
+async fn start(global: &Global, run: Run) -> Result<(), Refused> {
+    let Run { config, mode, log_packets } = run;
+    let options = RunOptions { places: global.places(), socket: global.socket(), config, mode, log_packets };
+    controller::run(options).await
 }
 
 fn check(file: &Path) -> Result<Output, Refused> {
-    let name = file.display();
-    fs::read_to_string(file)
-        .map_err(|error| Refused::new(Code::BadConfig, format!("read {name}: {error}")))?;
-    Ok(Output::done(format!("{name} is fine")))
+    let config = controller::read_config(file)?;
+    let (services, backends) = (config.intent.services().len(), config.intent.backends().len());
+    Ok(Output::done(format!("{} is fine: {services} services, {backends} backends", file.display())))
 }
 
-async fn status(_global: &Global, client: &Client) -> Result<Output, Refused> {
+async fn status(global: &Global, client: &Client) -> Result<Output, Refused> {
     let (status, but) = match client.status().await {
         Ok(status) => (status, None),
         Err(refused) if refused.code == Code::NoController => {
-            let pinned: Option<Status> = None;
+            let pinned = controller::offline_status(&global.places()).map_err(failed)?;
             let status = pinned.ok_or_else(|| nothing(refused.clone()))?;
-            (
-                status,
-                Some(Refused { message: format!("{}: this is what is pinned", refused.message), ..refused }),
-            )
+            let message = format!("{}: this is what is pinned", refused.message);
+            (status, Some(Refused { message, ..refused }))
         }
         Err(refused) => return Err(refused),
     };
     Ok(Output { text: render::status(&status), json: json!(status), but })
 }
 
-async fn detach(_global: &Global, client: &Client) -> Result<Output, Refused> {
+async fn detach(global: &Global, client: &Client) -> Result<Output, Refused> {
     match client.command(&Command::Detach).await {
         Ok(()) => Ok(Output::done(words(&Command::Detach))),
-        Err(refused) if refused.code == Code::NoController => Err(nothing(refused)),
+        Err(refused) if refused.code == Code::NoController => {
+            let detached = controller::detach(&global.places()).await.map_err(failed)?;
+            if detached.found { Ok(Output::done(words(&Command::Detach))) } else { Err(nothing(refused)) }
+        }
         Err(refused) => Err(refused),
     }
+}
+
+fn failed(error: anyhow::Error) -> Refused {
+    Refused::new(Code::Failed, format!("{error:#}"))
 }
 
 /// There is no controller, nor anything that one left.

@@ -18,4 +18,5 @@ pub use self::{
     memory::Memory,
     offline::{detach, offline_status},
     run::{RunOptions, run},
+    start::read_config,
 };

@@ -23,8 +23,8 @@ use crate::{
     },
     dataplane::{Dataplane as _, KernelDataplane},
     health::{CheckId, CheckSpec, Checker, Verdict},
-    model::{AttachMode, Health, Mac, MemberKey},
-    net::{Groups, Links, NetError, NetEvent, Watcher, local_addresses},
+    model::{AttachMode, Health, Mac, MemberKey, NoNeighbour},
+    net::{Groups, Links, NetError, NetEvent, Watcher, routes},
     places::Places,
 };
 
@@ -192,10 +192,13 @@ impl Loop {
         }
     }
 
-    /// What nobody tells of.
+    /// What nobody tells of: whether a VIP is an address of this box.
     async fn look_after(&mut self) {
-        match local_addresses().await {
-            Ok(addresses) => self.controller.local(addresses),
+        match routes(self.controller.world().vips()).await {
+            Ok(routes) => {
+                let local = routes.into_iter().filter(|(_, route)| *route == Err(NoNeighbour::Local));
+                self.controller.local(local.map(|(vip, _)| vip).collect());
+            }
             Err(error) => warn!("{error}: a VIP on this box may not be noticed"),
         }
     }

@@ -23,8 +23,8 @@ use crate::{
     },
     dataplane::{self, Dataplane as _, DataplaneError, KernelDataplane, preflight},
     model::{AttachMode, Link, Mac, NoNeighbour, World},
-    net::{Groups, Links, NetError, NetEvent, Watcher, route},
-    plan::{Numbers, Tables},
+    net::{Groups, Links, NetError, NetEvent, Watcher, routes},
+    plan::Numbers,
     ring::RingKey,
 };
 
@@ -117,8 +117,11 @@ fn refused(error: DataplaneError) -> Refused {
     Refused { code, ..failed(error) }
 }
 
-/// Reads and validates the configuration; all its problems are told at once.
-fn read_config(path: &Path) -> Result<Config, Refused> {
+/// Reads and validates a configuration file; all its problems are told at once.
+///
+/// # Errors
+/// The file can't be read, or is no valid configuration.
+pub fn read_config(path: &Path) -> Result<Config, Refused> {
     let text = fs::read_to_string(path).map_err(|error| {
         Refused::new(Code::BadConfig, format!("can't read the configuration {}: {error}", path.display()))
     })?;
@@ -136,8 +139,8 @@ fn no_interface(name: &str, links: &Links) -> Refused {
 
 /// A backend behind a gateway can't be served by direct server return: its MAC would be the gateway's.
 pub(super) async fn refuse_gateways(addresses: impl IntoIterator<Item = IpAddr>) -> Result<(), Refused> {
-    for address in addresses {
-        if let Err(why @ NoNeighbour::NotOnLink { .. }) = route(address).await.map_err(failed)? {
+    for (address, route) in routes(addresses).await.map_err(failed)? {
+        if let Err(why @ NoNeighbour::NotOnLink { .. }) = route {
             return Err(Refused::new(Code::NotOnLink, format!("backend address {address}: {why}")));
         }
     }
