@@ -60,7 +60,8 @@ pub async fn detach(places: &Places) -> anyhow::Result<dataplane::Detached> {
     let labels = memory.labels()?.unwrap_or_default();
     let detached = dataplane::detach(places)?;
     net::leave(&labels.groups, &net::Links::list().await?)?;
-    net::release(&labels.intent.backends().values().flat_map(|backend| backend.addresses()).collect()).await?;
+    net::release(&labels.intent.backends().values().flat_map(|backend| backend.addresses()).collect())
+        .await?;
     memory.forget_labels()?;
     Ok(detached)
 }

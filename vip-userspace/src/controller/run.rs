@@ -18,8 +18,7 @@ use tokio::{
 use super::{Controller, Transition, memory::Labels, start::Started, status::Sources};
 use crate::{
     control::{
-        Answer, Code, Command, Query, Refused, Request, Wanted,
-        protocol::InterfaceStatus, socket::Bound,
+        Answer, Code, Command, Query, Refused, Request, Wanted, protocol::InterfaceStatus, socket::Bound,
     },
     dataplane::{Dataplane as _, KernelDataplane},
     health::{CheckId, CheckSpec, Checker, Verdict},
@@ -273,7 +272,8 @@ impl Loop {
                 let Some(address) = address else { continue };
                 let id = CheckId { service: service.name.clone(), backend: member.backend.clone() };
                 let adopted = world.checked.get(&(id.service.clone(), id.backend.clone()));
-                let adopted = adopted.map(|checked| checked.health).filter(|health| *health != Health::Unknown);
+                let adopted =
+                    adopted.map(|checked| checked.health).filter(|health| *health != Health::Unknown);
                 let target = SocketAddr::new(address, check.port.unwrap_or(service.address.port));
                 checks.insert(id, CheckSpec { check: check.clone(), target, adopted });
             }

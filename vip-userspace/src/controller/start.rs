@@ -67,7 +67,10 @@ pub(super) async fn start(options: &RunOptions) -> Result<Started, Refused> {
     let (mut dataplane, adopted) =
         KernelDataplane::open(places, config.capacity, options.log_packets).map_err(refused)?;
     for attached in &adopted.interfaces {
-        info!("found forwarding on {}", attached.name.as_deref().unwrap_or("an interface that is not seen here"));
+        info!(
+            "found forwarding on {}",
+            attached.name.as_deref().unwrap_or("an interface that is not seen here")
+        );
     }
     let prepared = prepare(&config, &memory, &labels, &dataplane, key)
         .and_then(|prepared| Ok((prepared, attach(&mut dataplane, &config, mode, &links)?)));
@@ -165,7 +168,9 @@ fn prepare(
     let published = dataplane.read().map_err(failed)?;
     if published.flow_key.is_some_and(|pinned| pinned != key.flow_key()) {
         let message = "the seed differs from that of the pinned tables: another seed moves all flows";
-        return Err(Refused::new(Code::BadConfig, message).with_remedy("set the old seed, or `vip detach` first"));
+        return Err(
+            Refused::new(Code::BadConfig, message).with_remedy("set the old seed, or `vip detach` first")
+        );
     }
     let mut world = World { intent: config.intent.clone(), ..World::default() };
     let mut wishes = memory.wishes().map_err(failed)?;
@@ -196,12 +201,19 @@ fn attach(
     for name in &config.interfaces {
         let attachment = dataplane.attach(name, mode).map_err(refused)?;
         if let Some(why) = &attachment.fell_back {
-            warn!("{name}: GENERIC mode, several times as dear as native: its driver refused native mode: {why}");
+            warn!(
+                "{name}: GENERIC mode, several times as dear as native: its driver refused native mode: {why}"
+            );
         }
         let how = if attachment.adopted { ", in place of the program that was there" } else { "" };
         info!("attached to {name}: {} mode{how}", attachment.mode);
         let mac = links.by_name(name).and_then(|link| link.mac);
-        interfaces.push(InterfaceStatus { name: name.clone(), ifindex: attachment.ifindex, mode: attachment.mode, mac });
+        interfaces.push(InterfaceStatus {
+            name: name.clone(),
+            ifindex: attachment.ifindex,
+            mode: attachment.mode,
+            mac,
+        });
     }
     let keep: Vec<_> = interfaces.iter().map(|interface| interface.ifindex).collect();
     for other in dataplane.release_others(&keep).map_err(refused)? {

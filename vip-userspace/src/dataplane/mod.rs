@@ -25,7 +25,7 @@ pub use self::{
     director::Director,
     error::DataplaneError,
     inspect::{Inspection, inspect},
-    kernel::{Adopted, Attachment, KernelDataplane},
+    kernel::{Adopted, Attachment, KernelDataplane, check},
 };
 pub use crate::model::{AttachMode, Capacity, Mode};
 use crate::plan::{Operation, Tables};

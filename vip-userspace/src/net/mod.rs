@@ -15,9 +15,9 @@ pub mod watcher;
 
 use std::{io, net::IpAddr};
 
-pub use groups::{GroupError, Groups, Membership};
+pub use groups::{GroupError, Groups, Membership, leave};
 pub use link::{Link, Links};
-pub use watcher::{Watcher, release};
+pub use watcher::{Watcher, release, routes};
 
 use crate::model::{Neighbour, NoNeighbour};
 

@@ -20,6 +20,7 @@ use super::{
     kernel::Kernel,
     place::Place,
 };
+use crate::model::NoNeighbour;
 
 /// Shortest time between two looks at everything: routes may change thousands of times a second.
 const PACE: Duration = Duration::from_millis(50);
@@ -73,6 +74,21 @@ impl Watcher {
             differs
         });
     }
+}
+
+/// Asks once for the way to each of `addresses`: the index of the egress interface, or why it is not on the link.
+///
+/// # Errors
+/// The kernel can't be asked.
+pub async fn routes(
+    addresses: impl IntoIterator<Item = IpAddr>,
+) -> Result<BTreeMap<IpAddr, Result<u32, NoNeighbour>>, NetError> {
+    let kernel = Kernel::connect()?;
+    let mut routes = BTreeMap::new();
+    for address in addresses {
+        routes.insert(address, kernel.route(address).await?);
+    }
+    Ok(routes)
 }
 
 /// Ends the kernel's care for the neighbours among `addresses` that a [`Watcher`] asked for, in this run or an
