@@ -6,7 +6,7 @@ use std::path::Path;
 use clap::CommandFactory;
 use serde_json::{Value, json};
 use vip_userspace::{
-    control::{Code, Command, Refused, client::Client},
+    control::{Code, Command, Refused, client::Client, socket},
     controller::{self, RunOptions},
     model::Admin,
 };
@@ -123,7 +123,10 @@ async fn detach(global: &Global, client: &Client) -> Result<Output, Refused> {
     match client.command(&Command::Detach).await {
         Ok(()) => Ok(Output::done(words(&Command::Detach))),
         Err(refused) if refused.code == Code::NoController => {
-            let detached = controller::detach(&global.places()).await.map_err(failed)?;
+            let places = global.places();
+            // No controller may start meanwhile, nor one run that listens on another socket.
+            let _held = socket::hold_off(&places)?;
+            let detached = controller::detach(&places).await.map_err(failed)?;
             if detached.found { Ok(Output::done(words(&Command::Detach))) } else { Err(nothing(refused)) }
         }
         Err(refused) => Err(refused),
