@@ -133,6 +133,7 @@ async fn detach(global: &Global, client: &Client) -> Result<Output, Refused> {
     }
 }
 
+#[expect(clippy::needless_pass_by_value, reason = "for `map_err`")]
 fn failed(error: anyhow::Error) -> Refused {
     Refused::new(Code::Failed, format!("{error:#}"))
 }

@@ -18,7 +18,7 @@ pub(super) fn apply(intent: &mut Intent, command: &Command) -> Result<(), Refusa
         Command::RemoveBackend { name, service } => remove_backend(&mut next, &name, service.as_ref())?,
         Command::SetAdmin { backend, service, admin } => next.set_admin(&backend, service.as_ref(), admin)?,
         Command::SetWeight { backend, service, weight } => {
-            next.set_weight(&backend, service.as_ref(), weight)?
+            next.set_weight(&backend, service.as_ref(), weight)?;
         }
         Command::Detach => {}
     }

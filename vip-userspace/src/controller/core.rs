@@ -23,6 +23,14 @@ pub struct Transition {
     pub now: Result<Neighbour, Ineligible>,
 }
 
+impl Transition {
+    /// True for what is so before anything is known: nobody need be told.
+    #[must_use]
+    pub fn is_beginning(&self) -> bool {
+        matches!(self.now, Err(Ineligible::NotProbed | Ineligible::NoNeighbour(NoNeighbour::Pending)))
+    }
+}
+
 /// The state of the loop: the world, and what of it is published.
 #[derive(Debug)]
 pub struct Controller<D> {

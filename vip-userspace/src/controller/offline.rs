@@ -6,7 +6,7 @@ use super::{Memory, core::adopt, status::Sources};
 use crate::{
     control::protocol::{InterfaceStatus, Status},
     dataplane,
-    model::{Link, Mac, World},
+    model::{Backend, Link, Mac, World},
     net,
     places::Places,
     plan::Numbers,
@@ -60,8 +60,7 @@ pub async fn detach(places: &Places) -> anyhow::Result<dataplane::Detached> {
     let labels = memory.labels()?.unwrap_or_default();
     let detached = dataplane::detach(places)?;
     net::leave(&labels.groups, &net::Links::list().await?)?;
-    net::release(&labels.intent.backends().values().flat_map(|backend| backend.addresses()).collect())
-        .await?;
+    net::release(&labels.intent.backends().values().flat_map(Backend::addresses).collect()).await?;
     memory.forget_labels()?;
     Ok(detached)
 }

@@ -13,6 +13,7 @@ use log::{error, info, warn};
 use tokio::{
     signal::unix::{SignalKind, signal},
     sync::mpsc,
+    task::JoinHandle,
 };
 
 use super::{Controller, Transition, memory::Labels, start::Started, status::Sources};
@@ -66,7 +67,10 @@ enum Event {
 /// Why it could not start; nothing has changed then.
 pub async fn run(options: RunOptions) -> Result<(), Refused> {
     let started = super::start::start(&options).await?;
-    Loop::new(options.places, started).run().await.map_err(failed)
+    let mut running = Loop::new(options.places, started);
+    let ended = running.follow().await.map_err(failed);
+    running.answer_the_last().await;
+    ended
 }
 
 /// The loop, with all that it talks to.
@@ -84,6 +88,7 @@ struct Loop {
     checker: Checker,
     verdicts: mpsc::Receiver<Verdict>,
     requests: mpsc::Receiver<Request>,
+    server: JoinHandle<()>,
     changed_at: BTreeMap<MemberKey, Instant>,
     labels: Labels,
     checks: BTreeMap<CheckId, CheckSpec>,
@@ -108,6 +113,7 @@ impl Loop {
             checker: Checker::new(to_us),
             verdicts,
             requests: started.requests,
+            server: started.server,
             changed_at: BTreeMap::new(),
             labels: started.labels,
             checks: BTreeMap::new(),
@@ -115,7 +121,8 @@ impl Loop {
         }
     }
 
-    async fn run(mut self) -> anyhow::Result<()> {
+    /// Follows events until one ends it.
+    async fn follow(&mut self) -> anyhow::Result<()> {
         let mut interrupted = signal(SignalKind::interrupt()).context("listen for SIGINT")?;
         let mut terminated = signal(SignalKind::terminate()).context("listen for SIGTERM")?;
         let mut ticks = tokio::time::interval(TICK);
@@ -145,6 +152,14 @@ impl Loop {
                 }
             }
             self.settle();
+        }
+    }
+
+    /// Lets the answers that are under way get out.
+    async fn answer_the_last(self) {
+        drop(self.requests);
+        if let Err(error) = self.server.await {
+            warn!("the control socket's task: {error}");
         }
     }
 
@@ -316,6 +331,9 @@ impl Loop {
 
     fn tell(&mut self, transitions: Vec<Transition>) {
         for transition in transitions {
+            if transition.is_beginning() {
+                continue;
+            }
             info!("{}", super::words::of_transition(&transition, self.controller.world()));
             self.changed_at.insert(transition.member, Instant::now());
         }

@@ -4,7 +4,7 @@
 use std::{fs, net::IpAddr, path::Path};
 
 use log::{info, warn};
-use tokio::sync::mpsc;
+use tokio::{sync::mpsc, task::JoinHandle};
 
 use super::{
     Controller, Memory, commands,
@@ -22,7 +22,7 @@ use crate::{
         socket::{self, Bound},
     },
     dataplane::{self, Dataplane as _, DataplaneError, KernelDataplane, preflight},
-    model::{AttachMode, Link, Mac, NoNeighbour, World},
+    model::{AttachMode, Backend, Link, Mac, NoNeighbour, World},
     net::{Groups, Links, NetError, NetEvent, Watcher, routes},
     plan::Numbers,
     ring::RingKey,
@@ -39,6 +39,7 @@ pub(super) struct Started {
     pub(super) net_events: mpsc::Receiver<Result<NetEvent, NetError>>,
     pub(super) groups: Groups,
     pub(super) requests: mpsc::Receiver<Request>,
+    pub(super) server: JoinHandle<()>,
     pub(super) labels: Labels,
     pub(super) place: Bound,
 }
@@ -55,7 +56,7 @@ pub(super) async fn start(options: &RunOptions) -> Result<Started, Refused> {
     if let Some(missing) = config.interfaces.iter().find(|name| links.by_name(name).is_none()) {
         return Err(no_interface(missing, &links));
     }
-    refuse_gateways(config.intent.backends().values().flat_map(|backend| backend.addresses())).await?;
+    refuse_gateways(config.intent.backends().values().flat_map(Backend::addresses)).await?;
     let (listener, place) = socket::bind(places, &options.socket)?;
     let mode = options.mode.unwrap_or(config.mode);
     let wanted: Vec<_> = config.interfaces.iter().map(|name| (name.as_str(), mode)).collect();
@@ -92,7 +93,7 @@ pub(super) async fn start(options: &RunOptions) -> Result<Started, Refused> {
     }
     let controller = Controller::new(world, numbers, key, dataplane).map_err(failed)?;
     let (to_us, requests) = mpsc::channel(64);
-    tokio::spawn(server::serve(listener, to_us));
+    let server = tokio::spawn(server::serve(listener, to_us));
     let (watcher, net_events) = Watcher::start().map_err(failed)?;
     let groups = Groups::new().map_err(failed)?;
     Ok(Started {
@@ -105,6 +106,7 @@ pub(super) async fn start(options: &RunOptions) -> Result<Started, Refused> {
         net_events,
         groups,
         requests,
+        server,
         labels,
         place,
     })
