@@ -1,5 +1,6 @@
-//! What the tests share: real networks, packets, what each packet gets, and the decision in the kernel.
+//! What the tests share: real networks, packets, what each packet gets, the decision in the kernel, and its cost.
 
+pub mod bench;
 pub mod cases;
 pub mod kernel;
 pub mod load;

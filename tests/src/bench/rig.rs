@@ -1,0 +1,159 @@
+//! The rig: a driver program that writes each packet anew, of the next flow, and tail-calls the program under test.
+//!
+//! Times are this thread's CPU time around the system call, not wall-clock time: the kernel waits for readers of its XDP
+//! dispatcher (several milliseconds) before and after a run, and other processes take the CPU. The duration that the kernel
+//! reports has neither, but is cut to whole nanoseconds, a fiftieth of what is measured.
+
+use anyhow::{Context as _, Result, ensure};
+use aya::{
+    Ebpf, EbpfLoader,
+    maps::{Array, HashMap, PerCpuArray, ProgramArray},
+    programs::{TestRun as _, TestRunOptions, Xdp},
+};
+use bytemuck::{bytes_of, cast};
+use rustix::time::{ClockId, clock_gettime};
+use vip_common::{
+    MemberId, Verb,
+    headers::{TCP, UDP},
+    measure::{Drive, FloorMacs},
+    tables::{Egress, EgressId, Member, Port, Service, ServiceKey4, ServiceKey6, Slot, names},
+};
+use vip_userspace::{dataplane::object, plan::Tables};
+
+use super::scenario::{Scenario, Target};
+use crate::{
+    kernel::{context, load, program, publish},
+    net::require_root,
+    world::{OWN_MAC, PORT, VIP4, VIP6, WEB, flow_key, mac_of},
+};
+
+/// Backends of the service, each with a share of its slots.
+const BACKENDS: u32 = 8;
+/// Slots of the service: the default of a service.
+const SLOTS: u32 = 16_381;
+/// Entries of the tables: the controller's defaults.
+const CAPACITY: (u32, u32, u32) = (1024, 1 << 20, 4096);
+/// The first client, as a number; others count up.
+const FIRST_CLIENT: u32 = 0x0a00_0000;
+
+/// The driver and all programs under test, loaded.
+#[derive(Debug)]
+pub struct Rig {
+    measure: Ebpf,
+    director: Ebpf,
+}
+
+impl Rig {
+    /// Loads everything, with one VIP of each family and 8 backends.
+    ///
+    /// # Errors
+    /// The kernel refuses a program or a table, or this process is not root.
+    pub fn load() -> Result<Self> {
+        require_root()?;
+        let mut director = load(CAPACITY.0, CAPACITY.1, CAPACITY.2)?;
+        publish(&mut director, &tables())?;
+        let mut measure = EbpfLoader::new().load(object::MEASURE).context("load the object vip-measure")?;
+        for name in ["driver", "floor", "bare"] {
+            let program: &mut Xdp =
+                measure.program_mut(name).with_context(|| format!("the object has no {name}"))?.try_into()?;
+            program.load().with_context(|| format!("load the program {name}"))?;
+        }
+        let macs = FloorMacs { destination: mac_of(MemberId(1)), source: OWN_MAC };
+        let mut vips: HashMap<_, [u8; 4], [u8; 12]> = map(&mut measure, "FLOOR_VIPS")?.try_into()?;
+        vips.insert(VIP4, cast::<_, [u8; 12]>(macs), 0)?;
+        let targets = [
+            (Target::Bare, program(&measure, "bare")?.fd()?.try_clone()?),
+            (Target::Floor, program(&measure, "floor")?.fd()?.try_clone()?),
+            (Target::Director, program(&director, "director")?.fd()?.try_clone()?),
+        ];
+        let mut places: ProgramArray<_> = map(&mut measure, "TARGETS")?.try_into()?;
+        for (target, program) in targets {
+            places.set(target as u32, &program, 0)?;
+        }
+        Ok(Self { measure, director })
+    }
+
+    /// Sends `packets` packets of a scenario and returns what one took, driver included, in ns.
+    ///
+    /// # Errors
+    /// The kernel refuses the run, or packets got something else than the scenario says.
+    pub fn time(&mut self, scenario: &Scenario, packets: u32) -> Result<f64> {
+        let mut template = [0; 64];
+        template.copy_from_slice(&scenario.frame[..64]);
+        let drive = Drive {
+            template: cast(template),
+            target: scenario.target as u32,
+            flows: scenario.flows,
+            vary_at: scenario.vary_at,
+            first_flow: FIRST_CLIENT,
+        };
+        let mut value = [0; 80];
+        value.copy_from_slice(bytes_of(&drive));
+        let mut place: Array<_, [u8; 80]> = map(&mut self.measure, "DRIVE")?.try_into()?;
+        place.set(0, value, 0)?;
+        let context = context(scenario.frame.len(), PORT);
+        let mut options = TestRunOptions::new();
+        options.data_in = Some(&scenario.frame);
+        options.ctx_in = Some(&context);
+        options.repeat = packets;
+        let driver = program(&self.measure, "driver")?;
+        let start = cpu_time();
+        let result = driver.test_run(options).context("test run of driver")?;
+        let spent = cpu_time() - start;
+        let wanted = match scenario.verb {
+            Verb::Drop => 1,
+            Verb::Pass => 2,
+            Verb::Transmit => 3,
+            Verb::Redirect => 4,
+        };
+        let (name, got) = (scenario.name, result.return_value);
+        ensure!(got == wanted, "{name}: the program returned {got}, not {wanted}");
+        Ok(spent / f64::from(packets))
+    }
+
+    /// Packets that went to each backend so far.
+    ///
+    /// # Errors
+    /// A counter can't be read.
+    pub fn shares(&self) -> Result<Vec<u64>> {
+        let map = self.director.map(names::MEMBER_COUNTS).context("the object has no counters")?;
+        let counts: PerCpuArray<_, [u64; 3]> = map.try_into()?;
+        (1..=BACKENDS).map(|id| Ok(counts.get(&id, 0)?.iter().map(|[packets, ..]| packets).sum())).collect()
+    }
+}
+
+/// One VIP of each family with TCP and UDP, 8 backends that take turns in the ring.
+fn tables() -> Tables {
+    let service = Service { ring_first: 1, ring_size: SLOTS, flags: 0, id: 1 };
+    let own = Service { ring_first: 0, ring_size: 0, flags: 0, id: 0 };
+    let port = WEB.to_be_bytes();
+    let members = (1..=BACKENDS).map(MemberId);
+    let slots: Vec<_> = members.clone().cycle().map(Slot::of).take(SLOTS as usize).collect();
+    let mut tables = Tables {
+        ports: [(PORT, Port { mac: OWN_MAC, zero: [0; 2] })].into(),
+        rings: [(service.ring_first, slots.into())].into(),
+        members: members
+            .map(|id| (id, Member { mac: mac_of(id), egress: EgressId(1), state: Member::UP }))
+            .collect(),
+        egresses: [(EgressId(1), Egress { ifindex: PORT, mac: OWN_MAC, zero: [0; 6] })].into(),
+        flow_key: Some(flow_key(1)),
+        services4: [(ServiceKey4::vip(VIP4), own)].into(),
+        services6: [(ServiceKey6::vip(VIP6), own)].into(),
+    };
+    for protocol in [TCP, UDP] {
+        tables.services4.insert(ServiceKey4 { vip: VIP4, port, protocol, zero: 0 }, service);
+        tables.services6.insert(ServiceKey6 { vip: VIP6, port, protocol, zero: 0 }, service);
+    }
+    tables
+}
+
+fn map<'a>(ebpf: &'a mut Ebpf, name: &str) -> Result<&'a mut aya::maps::Map> {
+    ebpf.map_mut(name).with_context(|| format!("the object has no map {name}"))
+}
+
+/// What this thread has spent on a CPU, in ns.
+#[expect(clippy::cast_precision_loss, reason = "a few minutes of nanoseconds")]
+fn cpu_time() -> f64 {
+    let time = clock_gettime(ClockId::ThreadCPUTime);
+    time.tv_sec as f64 * 1e9 + time.tv_nsec as f64
+}
