@@ -1,0 +1,104 @@
+//! Tables: written, read back, taken over, refused.
+
+use std::fs;
+
+use aya::maps::{Array, Map, MapData};
+use vip_common::{
+    MemberId,
+    tables::{Slot, names},
+};
+use vip_userspace::{
+    dataplane::{Capacity, Dataplane as _, KernelDataplane, kernel::check},
+    plan::{Operation, Tables, plan},
+};
+
+use super::harness::{CAPACITY, TABLES, alone, map_ids, open, publish, tables};
+
+#[test]
+fn what_is_published_is_read_back_and_a_second_time_changes_nothing() {
+    alone(|places| {
+        let (mut dataplane, adopted) = KernelDataplane::open(places, CAPACITY, false).expect("open");
+        assert!(adopted.fresh && adopted.interfaces.is_empty() && adopted.gone.is_empty());
+        assert_eq!(dataplane.read().expect("read"), Tables::default());
+        let operations = plan(&Tables::default(), &tables());
+        for _ in 0..2 {
+            dataplane.apply(&operations).expect("apply");
+            assert_eq!(dataplane.read().expect("read"), tables());
+        }
+        for _ in 0..2 {
+            dataplane.apply(&plan(&tables(), &Tables::default())).expect("take away");
+            let left = dataplane.read().expect("read");
+            assert_eq!(left, Tables { flow_key: tables().flow_key, ..Tables::default() });
+        }
+    });
+}
+
+#[test]
+fn what_is_beyond_the_capacity_is_refused_by_the_tables_name() {
+    alone(|places| {
+        let mut dataplane = open(places);
+        assert_eq!(dataplane.capacity(), CAPACITY);
+        let cases = [
+            (Operation::Slots(999, vec![Slot::of(MemberId(1)); 2]), names::RINGS),
+            (Operation::Member(MemberId(21), None), names::MEMBERS),
+            (Operation::ClearCounts(MemberId(21)), names::MEMBER_COUNTS),
+            (Operation::Port(1 << 20, None), names::PORTS),
+        ];
+        for (operation, table) in cases {
+            let error = dataplane.apply(&[operation]).expect_err(table).to_string();
+            assert!(error.contains(table), "{error}");
+        }
+    });
+}
+
+#[test]
+fn a_controller_that_died_while_it_made_the_tables_is_followed_by_one_that_makes_the_rest() {
+    alone(|places| {
+        drop(open(places));
+        for name in &TABLES[4..] {
+            fs::remove_file(places.pins().join(name)).expect("remove a pin");
+        }
+        let mut dataplane = open(places);
+        publish(&mut dataplane, &tables());
+        assert_eq!(dataplane.read().expect("read"), tables());
+    });
+}
+
+#[test]
+fn a_controller_that_died_between_a_service_and_its_vips_bit_is_followed_by_one_that_sets_it() {
+    alone(|places| {
+        let mut first = open(places);
+        publish(&mut first, &tables());
+        drop(first);
+        let map = MapData::from_pin(places.pins().join(names::VIPS)).expect("the pinned map");
+        let mut vips: Array<_, u64> = Map::from_map_data(map).and_then(TryInto::try_into).expect("an array");
+        let words = tables().vip_words();
+        for index in words.keys() {
+            vips.set(*index, 0, 0).expect("clear a word");
+        }
+        vips.set(1023, 1, 0).expect("set a bit of no VIP");
+        drop(open(places));
+        for index in 0..1024 {
+            let wanted = words.get(&index).copied().unwrap_or_default();
+            assert_eq!(vips.get(&index, 0).expect("a word"), wanted, "word {index}");
+        }
+    });
+}
+
+#[test]
+fn tables_of_another_size_are_refused_and_left_as_they_are() {
+    alone(|places| {
+        let mut first = open(places);
+        publish(&mut first, &tables());
+        drop(first);
+        let ids = map_ids(places);
+        let other = Capacity { slots: 2000, ..CAPACITY };
+        let text = KernelDataplane::open(places, other, false).err().expect("a refusal").to_string();
+        for part in ["RINGS", "1000", "2000", "vip detach --instance default"] {
+            assert!(text.contains(part), "{text}");
+        }
+        assert!(check(places, other, &[]).is_err());
+        assert_eq!(map_ids(places), ids);
+        assert_eq!(open(places).read().expect("read"), tables());
+    });
+}
