@@ -279,7 +279,7 @@ fn a_change_that_the_kernel_could_not_tell_of_is_found_all_the_same() {
         watcher.watch(BTreeSet::from([address]));
         found(&mut events, address, "it is found").await;
         // Nothing is read meanwhile, for this thread is the runtime's only one: the buffer overflows.
-        let many: Vec<_> = (0x100..0x800).map(permanent).collect();
+        let many: Vec<_> = (0x100..0x3000).map(permanent).collect();
         director.namespace.ip(&many).expect("many entries");
         let change = format!("neigh replace {address} lladdr 02:00:00:00:00:42 dev eth0 nud permanent");
         director.namespace.ip(&[change]).expect("another MAC");

@@ -244,3 +244,6 @@ fn phase(id: &CheckId) -> f64 {
     let [low, high, ..] = hasher.finish().to_le_bytes();
     f64::from(u32::from(u16::from_le_bytes([low, high])) % PARTS + 1) / f64::from(PARTS)
 }
+
+#[cfg(test)]
+mod tests;

@@ -93,19 +93,23 @@ pub async fn probe(probe: &Probe, target: SocketAddr, timeout: Duration) -> Resu
 }
 
 async fn connect(target: SocketAddr) -> Result<TcpStream, ProbeError> {
-    let stream = TcpStream::connect(target).await.map_err(|error| {
-        let ours = [libc::EMFILE, libc::ENFILE, libc::ENOBUFS, libc::ENOMEM, libc::EADDRNOTAVAIL];
-        match error.raw_os_error() {
-            Some(code) if ours.contains(&code) => ProbeError::NotMade(error),
-            _ => ProbeError::Connect(error),
-        }
-    })?;
+    let stream = TcpStream::connect(target).await.map_err(blame)?;
     stream.set_zero_linger().map_err(ProbeError::NotMade)?;
     // On one box, a port that nobody listens on can connect to itself.
     if stream.local_addr().is_ok_and(|local| local == target) {
         return Err(ProbeError::Connect(io::ErrorKind::ConnectionRefused.into()));
     }
     Ok(stream)
+}
+
+/// Tells a refused connection from one that this box had no means to try.
+fn blame(error: io::Error) -> ProbeError {
+    match error.raw_os_error() {
+        Some(libc::EMFILE | libc::ENFILE | libc::ENOBUFS | libc::ENOMEM | libc::EADDRNOTAVAIL) => {
+            ProbeError::NotMade(error)
+        }
+        _ => ProbeError::Connect(error),
+    }
 }
 
 fn request(path: &str, host: Option<&str>, target: SocketAddr) -> Result<Request<Empty<Bytes>>, ProbeError> {
@@ -152,3 +156,6 @@ fn words(error: &io::Error) -> String {
         _ => error.to_string(),
     }
 }
+
+#[cfg(test)]
+mod tests;

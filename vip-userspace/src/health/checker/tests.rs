@@ -1,0 +1,261 @@
+//! Checks of real servers on the loopback that die and return. Each test has a loopback address of its own, so that
+//! nobody else takes a dead server's port.
+
+use std::{
+    net::Ipv4Addr,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+};
+
+use tokio::{io::AsyncReadExt as _, net::TcpListener, task::JoinHandle, time::timeout};
+
+use super::*;
+use crate::model::Probe;
+
+const DEADLINE: Duration = Duration::from_secs(20);
+const INTERVAL: Duration = Duration::from_millis(20);
+
+/// A server that accepts, counts, and holds each connection until the other side ends it.
+struct Server {
+    address: SocketAddr,
+    accepted: Arc<AtomicUsize>,
+    most_at_once: Arc<AtomicUsize>,
+    task: JoinHandle<()>,
+}
+
+impl Server {
+    async fn start(address: impl Into<SocketAddr>) -> Self {
+        let listener = TcpListener::bind(address.into()).await.expect("a listener");
+        let address = listener.local_addr().expect("an address");
+        let (accepted, most_at_once) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
+        let (counter, most) = (accepted.clone(), most_at_once.clone());
+        let task = tokio::spawn(async move {
+            let now = Arc::new(AtomicUsize::new(0));
+            loop {
+                let (mut stream, _) = listener.accept().await.expect("a connection");
+                counter.fetch_add(1, Ordering::Relaxed);
+                most.fetch_max(now.fetch_add(1, Ordering::Relaxed) + 1, Ordering::Relaxed);
+                let now = now.clone();
+                tokio::spawn(async move {
+                    while stream.read_u8().await.is_ok() {}
+                    now.fetch_sub(1, Ordering::Relaxed);
+                });
+            }
+        });
+        Self { address, accepted, most_at_once, task }
+    }
+
+    async fn die(self) -> SocketAddr {
+        self.task.abort();
+        let _ = self.task.await;
+        self.address
+    }
+
+    fn accepted(&self) -> usize {
+        self.accepted.load(Ordering::Relaxed)
+    }
+
+    async fn is_probed(&self, times: usize) {
+        let enough = async {
+            while self.accepted() < times {
+                tokio::task::yield_now().await;
+            }
+        };
+        timeout(DEADLINE, enough).await.expect("probes go on");
+    }
+}
+
+fn loopback(last: u8) -> (Ipv4Addr, u16) {
+    (Ipv4Addr::new(127, 0, 7, last), 0)
+}
+
+fn id(backend: &str) -> CheckId {
+    CheckId { service: "web".parse().expect("a name"), backend: backend.parse().expect("a name") }
+}
+
+fn spec(target: SocketAddr, rise: u32, fall: u32) -> CheckSpec {
+    let check = Check { probe: Probe::Tcp, interval: INTERVAL, timeout: INTERVAL, rise, fall, port: None };
+    CheckSpec { check, target, adopted: None }
+}
+
+fn one(spec: CheckSpec) -> BTreeMap<CheckId, CheckSpec> {
+    BTreeMap::from([(id("b1"), spec)])
+}
+
+fn checker() -> (Checker, mpsc::Receiver<Verdict>) {
+    let (sender, receiver) = mpsc::channel(16);
+    (Checker::new(sender), receiver)
+}
+
+async fn next(verdicts: &mut mpsc::Receiver<Verdict>) -> (Health, String) {
+    let verdict = timeout(DEADLINE, verdicts.recv()).await.expect("a verdict in time").expect("a verdict");
+    (verdict.health, verdict.cause)
+}
+
+fn up() -> (Health, String) {
+    (Health::Up, String::new())
+}
+
+fn refused() -> (Health, String) {
+    (Health::Down, "connection refused".to_owned())
+}
+
+#[tokio::test]
+async fn a_server_that_dies_is_told_of_and_told_of_again_when_it_returns() {
+    let (mut checker, mut verdicts) = checker();
+    let server = Server::start(loopback(1)).await;
+    let wanted = spec(server.address, 2, 3);
+    let bound = wanted.check.detection();
+    checker.reconcile(one(wanted));
+    assert_eq!(next(&mut verdicts).await, up());
+    let address = server.die().await;
+    let death = Instant::now();
+    assert_eq!(next(&mut verdicts).await, refused());
+    // The machine is shared with other tests, hence the seconds.
+    assert!(death.elapsed() <= bound + Duration::from_secs(5), "{:?}", death.elapsed());
+    let server = Server::start(address).await;
+    assert_eq!(next(&mut verdicts).await, up());
+    assert!(server.accepted() >= 2, "it took rise probes");
+}
+
+#[tokio::test]
+async fn an_unknown_member_is_decided_by_its_first_probe() {
+    let (mut checker, mut verdicts) = checker();
+    let server = Server::start(loopback(2)).await;
+    checker.reconcile(one(spec(server.address, 100, 100)));
+    assert_eq!(next(&mut verdicts).await, up());
+    checker.reconcile(BTreeMap::new());
+    let address = server.die().await;
+    checker.reconcile(one(spec(address, 100, 100)));
+    assert_eq!(next(&mut verdicts).await, refused());
+}
+
+#[tokio::test]
+async fn adopted_health_is_told_only_if_the_first_probe_says_otherwise() {
+    let (mut checker, mut verdicts) = checker();
+    let server = Server::start(loopback(3)).await;
+    checker.reconcile(one(CheckSpec { adopted: Some(Health::Up), ..spec(server.address, 2, 100) }));
+    server.is_probed(3).await;
+    assert!(verdicts.try_recv().is_err(), "nothing has changed");
+    checker.reconcile(BTreeMap::new());
+    let address = server.die().await;
+    for adopted in [Health::Up, Health::Down] {
+        checker.reconcile(one(CheckSpec { adopted: Some(adopted), ..spec(address, 100, 100) }));
+        assert_eq!(next(&mut verdicts).await, refused());
+        checker.reconcile(BTreeMap::new());
+    }
+}
+
+#[tokio::test]
+async fn another_cause_is_told_while_it_is_down() {
+    let (mut checker, mut verdicts) = checker();
+    let address = Server::start(loopback(4)).await.die().await;
+    let mut wanted = spec(address, 1, 1);
+    wanted.check.probe = Probe::Http { path: "/".to_owned(), host: None, expect: (200, 200) };
+    checker.reconcile(one(wanted));
+    assert_eq!(next(&mut verdicts).await, refused());
+    let _server = Server::start(address).await;
+    let late = "timed out after 20 ms while waiting for the answer".to_owned();
+    assert_eq!(next(&mut verdicts).await, (Health::Down, late));
+}
+
+#[tokio::test]
+async fn an_altered_check_keeps_its_health_and_another_target_is_decided_by_its_next_probe() {
+    let (mut checker, mut verdicts) = checker();
+    let server = Server::start(loopback(5)).await;
+    let wanted = spec(server.address, 100, 100);
+    checker.reconcile(one(wanted.clone()));
+    assert_eq!(next(&mut verdicts).await, up());
+    let mut altered = wanted.clone();
+    altered.check.interval = INTERVAL * 2;
+    altered.check.rise = 50;
+    checker.reconcile(one(altered.clone()));
+    server.is_probed(server.accepted() + 3).await;
+    assert!(verdicts.try_recv().is_err(), "its health has not changed");
+
+    let dead = Server::start(loopback(6)).await.die().await;
+    checker.reconcile(one(CheckSpec { target: dead, ..altered }));
+    let verdict = timeout(DEADLINE, verdicts.recv()).await.expect("in time").expect("a verdict");
+    assert_eq!((verdict.target, verdict.health), (dead, Health::Down));
+}
+
+#[tokio::test]
+async fn a_removed_check_makes_no_more_probes() {
+    let (mut checker, _verdicts) = checker();
+    let (removed, kept) = (Server::start(loopback(7)).await, Server::start(loopback(8)).await);
+    let both =
+        BTreeMap::from([(id("b1"), spec(removed.address, 1, 1)), (id("b2"), spec(kept.address, 1, 1))]);
+    checker.reconcile(both.clone());
+    removed.is_probed(2).await;
+    checker.reconcile(both.into_iter().skip(1).collect());
+    assert!(checker.ids().eq([&id("b2")]));
+    // One probe may have been under way.
+    kept.is_probed(kept.accepted() + 2).await;
+    let before = removed.accepted();
+    kept.is_probed(kept.accepted() + 5).await;
+    assert_eq!(removed.accepted(), before);
+
+    drop(checker);
+    // With a checker its tasks end, and so does what they send to.
+    let (sender, mut receiver) = mpsc::channel(1);
+    let mut checker = Checker::new(sender);
+    checker.reconcile(one(spec(kept.address, 1, 1)));
+    assert_eq!(next(&mut receiver).await, up());
+    drop(checker);
+    assert_eq!(timeout(DEADLINE, receiver.recv()).await.expect("in time"), None);
+}
+
+#[tokio::test]
+async fn probes_that_hang_end_before_the_next_one_starts() {
+    let (mut checker, mut verdicts) = checker();
+    let server = Server::start(loopback(9)).await;
+    let mut wanted = spec(server.address, 1, 1);
+    wanted.check.probe = Probe::Http { path: "/".to_owned(), host: None, expect: (200, 200) };
+    checker.reconcile(one(wanted));
+    assert_eq!(next(&mut verdicts).await.0, Health::Down);
+    server.is_probed(10).await;
+    // The server may hear of an end only after the next beginning, never later.
+    assert!(server.most_at_once.load(Ordering::Relaxed) <= 2);
+}
+
+#[tokio::test]
+async fn the_second_probe_comes_early_and_all_others_an_interval_apart() {
+    let second = Duration::from_secs(1);
+    let start = Instant::now();
+    let mut schedule = Schedule::starting(start, 0.25);
+    let mut planned = Vec::new();
+    for _ in 0..4 {
+        planned.push(schedule.next - start);
+        schedule.advance(second, schedule.next + second / 10);
+    }
+    assert_eq!(planned, [0, 250, 1250, 2250].map(Duration::from_millis));
+}
+
+#[tokio::test]
+async fn a_late_probe_starts_at_once_and_a_shorter_interval_holds_at_once() {
+    let second = Duration::from_secs(1);
+    let start = Instant::now();
+    let mut schedule = Schedule::starting(start, 1.0);
+    let late = start + second * 3;
+    schedule.advance(second, late);
+    assert_eq!(schedule.next, late);
+    schedule.advance(second * 60, late);
+    schedule.hasten(second, late);
+    assert_eq!(schedule.next, late + second);
+    schedule.hasten(second * 60, late);
+    assert_eq!(schedule.next, late + second, "a longer one holds from the next probe on");
+}
+
+#[test]
+fn members_spread_over_the_interval() {
+    let mut quarters = [0; 4];
+    for number in 0..1000 {
+        let phase = phase(&id(&format!("b{number}")));
+        assert!(phase > 0.0 && phase <= 1.0);
+        let quarter = [0.25, 0.5, 0.75, 1.0].iter().position(|end| phase <= *end).expect("at most 1");
+        quarters[quarter] += 1;
+    }
+    assert!(quarters.iter().all(|count| *count > 180), "{quarters:?}");
+}

@@ -1,0 +1,169 @@
+//! Probes of real servers on the loopback, good ones and bad ones.
+
+use tokio::{
+    io::{AsyncReadExt as _, AsyncWriteExt as _},
+    net::{TcpListener, TcpSocket},
+    task::JoinHandle,
+};
+
+use super::*;
+
+/// For probes that are to end before their time is up.
+const LONG: Duration = Duration::from_secs(30);
+/// For probes that are to be late.
+const SHORT: Duration = Duration::from_millis(50);
+
+fn http() -> Probe {
+    Probe::Http { path: "/health?full=1".to_owned(), host: None, expect: (200, 399) }
+}
+
+/// A server for one connection: reads a request, says `once`, then says `always` until nobody listens any more.
+/// Returns what it read.
+async fn server(once: &'static str, always: &'static str) -> (SocketAddr, JoinHandle<String>) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a listener");
+    let address = listener.local_addr().expect("an address");
+    let serving = tokio::spawn(async move {
+        let (mut stream, _) = listener.accept().await.expect("a connection");
+        let mut request = Vec::new();
+        while !request.ends_with(b"\r\n\r\n") {
+            let byte = stream.read_u8().await.expect("a request");
+            request.push(byte);
+        }
+        if stream.write_all(once.as_bytes()).await.is_ok() && !always.is_empty() {
+            while stream.write_all(always.as_bytes()).await.is_ok() {}
+        }
+        String::from_utf8(request).expect("text")
+    });
+    (address, serving)
+}
+
+async fn ask(once: &'static str, always: &'static str, timeout: Duration) -> Result<(), String> {
+    let (address, _) = server(once, always).await;
+    probe(&http(), address, timeout).await.map_err(|error| error.to_string())
+}
+
+#[tokio::test]
+async fn an_accepted_connection_is_success_and_ends_by_rst() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a listener");
+    let address = listener.local_addr().expect("an address");
+    probe(&Probe::Tcp, address, LONG).await.expect("success");
+    let (mut stream, _) = listener.accept().await.expect("a connection");
+    let end = stream.read_u8().await.expect_err("no byte");
+    assert_eq!(end.kind(), io::ErrorKind::ConnectionReset);
+}
+
+#[tokio::test]
+async fn a_port_that_nobody_listens_on_refuses() {
+    let bound = TcpSocket::new_v4().expect("a socket");
+    bound.bind("127.0.0.1:0".parse().expect("an address")).expect("a port that stays ours");
+    let address = bound.local_addr().expect("an address");
+    for kind in [Probe::Tcp, http()] {
+        let error = probe(&kind, address, LONG).await.expect_err("no listener");
+        assert_eq!(error.to_string(), "connection refused");
+        assert!(error.counts());
+    }
+}
+
+#[tokio::test]
+async fn a_backend_that_drops_every_packet_is_late_while_connecting() {
+    let socket = TcpSocket::new_v4().expect("a socket");
+    socket.bind("127.0.0.1:0".parse().expect("an address")).expect("a port");
+    // With a full queue of connections that nobody accepts, the kernel drops SYNs.
+    let listener = socket.listen(1).expect("a listener");
+    let address = listener.local_addr().expect("an address");
+    let mut queue = Vec::new();
+    while let Ok(connected) = tokio::time::timeout(SHORT, TcpStream::connect(address)).await {
+        queue.push(connected.expect("a connection"));
+    }
+    let error = probe(&Probe::Tcp, address, SHORT).await.expect_err("no answer");
+    assert_eq!(error.to_string(), "timed out after 50 ms while connecting");
+}
+
+#[tokio::test]
+async fn the_status_decides() {
+    assert_eq!(ask("HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n", "", LONG).await, Ok(()));
+    assert_eq!(ask("HTTP/1.0 301 Moved Permanently\r\n\r\n", "", LONG).await, Ok(()));
+    for (answer, words) in [
+        ("HTTP/1.1 503 Service Unavailable\r\n\r\n", "HTTP status 503, expected 200–399"),
+        ("HTTP/1.1 404 \r\n\r\n", "HTTP status 404, expected 200–399"),
+    ] {
+        assert_eq!(ask(answer, "", LONG).await, Err(words.to_owned()));
+    }
+}
+
+#[tokio::test]
+async fn the_request_names_path_host_and_who_asks() {
+    let (address, serving) = server("HTTP/1.1 204 No Content\r\n\r\n", "").await;
+    probe(&http(), address, LONG).await.expect("success");
+    let request = serving.await.expect("a request");
+    assert!(request.starts_with("GET /health?full=1 HTTP/1.1\r\n"), "{request}");
+    for line in [format!("host: {address}"), "connection: close".to_owned(), "user-agent: vip/".to_owned()] {
+        assert!(request.contains(&line), "{request}");
+    }
+
+    let (address, serving) = server("HTTP/1.1 204 No Content\r\n\r\n", "").await;
+    let named =
+        Probe::Http { path: "/".to_owned(), host: Some("www.example".to_owned()), expect: (204, 204) };
+    probe(&named, address, LONG).await.expect("success");
+    assert!(serving.await.expect("a request").contains("host: www.example\r\n"));
+}
+
+#[tokio::test]
+async fn a_body_is_not_waited_for() {
+    assert_eq!(ask("HTTP/1.1 200 OK\r\n\r\n", "for ever and ever ", LONG).await, Ok(()));
+}
+
+#[tokio::test]
+async fn a_server_that_never_answers_is_late() {
+    let late = Err("timed out after 50 ms while waiting for the answer".to_owned());
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a listener");
+    let address = listener.local_addr().expect("an address");
+    let silent = probe(&http(), address, SHORT).await.map_err(|error| error.to_string());
+    assert_eq!(silent, late);
+    assert_eq!(ask("", "HTTP/1.1 100 Continue\r\n\r\n", SHORT).await, late, "it is always about to answer");
+}
+
+#[tokio::test]
+async fn garbage_is_no_answer() {
+    for (once, always) in [
+        ("SSH-2.0-OpenSSH_9.2\r\n", ""),
+        ("\0\0\0\0\0\0", ""),
+        ("", ""),
+        ("HTTP/1.1 200 OK\r\n", ""),
+        ("HTTP/1.1 20", ""),
+        ("", "garbage"),
+    ] {
+        let words = ask(once, always, LONG).await.expect_err("no answer");
+        assert!(words.starts_with("no HTTP answer: "), "{once:?}: {words}");
+    }
+}
+
+#[tokio::test]
+async fn a_head_without_end_is_given_up_long_before_the_time_is_up() {
+    for (once, always) in [
+        ("HTTP/1.1 200 OK\r\n", "x-more: and more\r\n"),
+        ("HTTP/1.1 200 OK\r\nx-long: ", "and longer "),
+        ("HTTP/1.1 200 ", "fine "),
+    ] {
+        let words = ask(once, always, LONG).await.expect_err("no answer");
+        assert_eq!(words, "no HTTP answer: message head is too large", "{once:?}");
+    }
+}
+
+#[test]
+fn what_this_box_lacks_is_not_held_against_the_backend() {
+    for code in [libc::EMFILE, libc::ENFILE, libc::ENOBUFS, libc::ENOMEM, libc::EADDRNOTAVAIL] {
+        assert!(!blame(io::Error::from_raw_os_error(code)).counts(), "{code}");
+    }
+    let full = blame(io::Error::from_raw_os_error(libc::EMFILE)).to_string();
+    assert!(full.starts_with("the probe could not be made: Too many open files"), "{full}");
+    for (code, words) in [
+        (libc::ECONNREFUSED, "connection refused"),
+        (libc::EHOSTUNREACH, "host unreachable"),
+        (libc::ENETUNREACH, "network unreachable"),
+        (libc::ECONNRESET, "connection reset"),
+    ] {
+        let error = blame(io::Error::from_raw_os_error(code));
+        assert_eq!((error.to_string().as_str(), error.counts()), (words, true));
+    }
+}
