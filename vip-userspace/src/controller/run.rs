@@ -16,7 +16,12 @@ use tokio::{
     task::JoinHandle,
 };
 
-use super::{Controller, Transition, memory::Labels, start::Started, status::Sources};
+use super::{
+    Controller, Transition,
+    memory::Labels,
+    start::{Net, Started},
+    status::Sources,
+};
 use crate::{
     control::{
         Answer, Code, Command, Query, Refused, Request, Wanted, protocol::InterfaceStatus, socket::Bound,
@@ -24,7 +29,7 @@ use crate::{
     dataplane::{Dataplane as _, KernelDataplane},
     health::{CheckId, CheckSpec, Checker, Verdict},
     model::{AttachMode, Health, Mac, MemberKey, NoNeighbour},
-    net::{Groups, Links, NetError, NetEvent, Watcher, routes},
+    net::{Groups, NetError, NetEvent, routes},
     places::Places,
 };
 
@@ -81,10 +86,7 @@ struct Loop {
     memory: super::Memory,
     wishes: Vec<Command>,
     interfaces: Vec<InterfaceStatus>,
-    watcher: Watcher,
-    net_events: mpsc::Receiver<Result<NetEvent, NetError>>,
-    links: Links,
-    groups: Groups,
+    net: Net,
     checker: Checker,
     verdicts: mpsc::Receiver<Verdict>,
     requests: mpsc::Receiver<Request>,
@@ -106,10 +108,7 @@ impl Loop {
             memory: started.memory,
             wishes: started.wishes,
             interfaces: started.interfaces,
-            watcher: started.watcher,
-            net_events: started.net_events,
-            links: started.links,
-            groups: started.groups,
+            net: started.net,
             checker: Checker::new(to_us),
             verdicts,
             requests: started.requests,
@@ -132,7 +131,7 @@ impl Loop {
             let event = tokio::select! {
                 Some(request) = self.requests.recv() => Event::Request(request),
                 Some(verdict) = self.verdicts.recv() => Event::Verdict(verdict),
-                Some(event) = self.net_events.recv() => Event::Net(event),
+                Some(event) = self.net.events.recv() => Event::Net(event),
                 _ = ticks.tick() => Event::Tick,
                 _ = interrupted.recv() => Event::End("SIGINT"),
                 _ = terminated.recv() => Event::End("SIGTERM"),
@@ -144,7 +143,7 @@ impl Loop {
                     }
                 }
                 Event::Verdict(verdict) => self.verdict(verdict),
-                Event::Net(event) => self.net(event.context("follow links and neighbours")?),
+                Event::Net(event) => self.link_or_neighbour(event.context("follow links and neighbours")?),
                 Event::Tick => self.look_after().await,
                 Event::End(signal) => {
                     info!("{signal}: the controller ends; forwarding stays in place until `vip detach`");
@@ -176,7 +175,7 @@ impl Loop {
 
     /// All that follows the intent follows it.
     fn intent_changed(&mut self) {
-        self.watcher.watch(self.controller.world().watched());
+        self.net.watcher.watch(self.controller.world().watched());
         self.checks = self.wanted_checks();
         self.checker.reconcile(self.checks.clone());
         self.listen();
@@ -191,8 +190,8 @@ impl Loop {
         }
     }
 
-    fn net(&mut self, event: NetEvent) {
-        self.links.apply(&event);
+    fn link_or_neighbour(&mut self, event: NetEvent) {
+        self.net.links.apply(&event);
         match event {
             NetEvent::Neighbour { address, result } => self.controller.neighbour(address, result),
             NetEvent::Link(link) => {
@@ -299,7 +298,7 @@ impl Loop {
     /// Each port listens to the solicitations for each IPv6 VIP.
     fn listen(&mut self) {
         let (ports, vips) = self.listeners();
-        for error in self.groups.join(&ports, &vips, &self.links) {
+        for error in self.net.groups.join(&ports, &vips, &self.net.links) {
             warn!("{error}: neighbours may not find the VIP");
         }
     }

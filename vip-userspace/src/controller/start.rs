@@ -4,7 +4,7 @@
 use std::{fs, net::IpAddr, path::Path};
 
 use log::{info, warn};
-use tokio::{sync::mpsc, task::JoinHandle};
+use tokio::{net::UnixListener, sync::mpsc, task::JoinHandle};
 
 use super::{
     Controller, Memory, commands,
@@ -34,14 +34,19 @@ pub(super) struct Started {
     pub(super) memory: Memory,
     pub(super) wishes: Vec<Command>,
     pub(super) interfaces: Vec<InterfaceStatus>,
-    pub(super) links: Links,
-    pub(super) watcher: Watcher,
-    pub(super) net_events: mpsc::Receiver<Result<NetEvent, NetError>>,
-    pub(super) groups: Groups,
+    pub(super) net: Net,
     pub(super) requests: mpsc::Receiver<Request>,
     pub(super) server: JoinHandle<()>,
     pub(super) labels: Labels,
     pub(super) place: Bound,
+}
+
+/// The kernel's view of the links, and what keeps it up to date.
+pub(super) struct Net {
+    pub(super) links: Links,
+    pub(super) watcher: Watcher,
+    pub(super) events: mpsc::Receiver<Result<NetEvent, NetError>>,
+    pub(super) groups: Groups,
 }
 
 /// Starts a controller.
@@ -49,40 +54,28 @@ pub(super) struct Started {
 /// # Errors
 /// Why it can't start; nothing has changed then.
 pub(super) async fn start(options: &RunOptions) -> Result<Started, Refused> {
-    let places = &options.places;
     let config = read_config(&options.config)?;
-    preflight::check(places).map_err(failed)?;
-    let links = Links::list().await.map_err(failed)?;
-    if let Some(missing) = config.interfaces.iter().find(|name| links.by_name(name).is_none()) {
-        return Err(no_interface(missing, &links));
-    }
-    refuse_gateways(config.intent.backends().values().flat_map(Backend::addresses)).await?;
-    let (listener, place) = socket::bind(places, &options.socket)?;
     let mode = options.mode.unwrap_or(config.mode);
-    let wanted: Vec<_> = config.interfaces.iter().map(|name| (name.as_str(), mode)).collect();
-    dataplane::check(places, config.capacity, &wanted).map_err(refused)?;
+    let (links, listener, place) = look_first(options, &config, mode).await?;
 
-    let memory = Memory::open(&places.state_dir()).map_err(failed)?;
+    let memory = Memory::open(&options.places.state_dir()).map_err(failed)?;
     let key = config.seed.map_or_else(|| memory.seed(), Ok).map_err(failed)?;
     let labels = memory.labels().map_err(failed)?.unwrap_or_default();
     let (mut dataplane, adopted) =
-        KernelDataplane::open(places, config.capacity, options.log_packets).map_err(refused)?;
+        KernelDataplane::open(&options.places, config.capacity, options.log_packets).map_err(refused)?;
     for attached in &adopted.interfaces {
-        info!(
-            "found forwarding on {}",
-            attached.name.as_deref().unwrap_or("an interface that is not seen here")
-        );
+        let name = attached.name.as_deref().unwrap_or("an interface that is not seen here");
+        info!("found forwarding on {name}");
     }
     let prepared = prepare(&config, &memory, &labels, &dataplane, key)
         .and_then(|prepared| Ok((prepared, attach(&mut dataplane, &config, mode, &links)?)));
-    let (prepared, interfaces) = match prepared {
+    let (Prepared { mut world, numbers, wishes }, interfaces) = match prepared {
         Ok(prepared) => prepared,
         Err(refused) => {
             dataplane.undo().map_err(failed)?;
             return Err(refused);
         }
     };
-    let Prepared { mut world, numbers, wishes } = prepared;
     for interface in &interfaces {
         let mac = interface.mac.unwrap_or(Mac([0; 6]));
         world.links.insert(interface.ifindex, Link { name: interface.name.clone(), mac, is_port: true });
@@ -96,20 +89,26 @@ pub(super) async fn start(options: &RunOptions) -> Result<Started, Refused> {
     let server = tokio::spawn(server::serve(listener, to_us));
     let (watcher, net_events) = Watcher::start().map_err(failed)?;
     let groups = Groups::new().map_err(failed)?;
-    Ok(Started {
-        controller,
-        memory,
-        wishes,
-        interfaces,
-        links,
-        watcher,
-        net_events,
-        groups,
-        requests,
-        server,
-        labels,
-        place,
-    })
+    let net = Net { links, watcher, events: net_events, groups };
+    Ok(Started { controller, memory, wishes, interfaces, net, requests, server, labels, place })
+}
+
+/// Meets all that could refuse a start before anything is changed, and takes the controller's place.
+async fn look_first(
+    options: &RunOptions,
+    config: &Config,
+    mode: AttachMode,
+) -> Result<(Links, UnixListener, Bound), Refused> {
+    preflight::check(&options.places).map_err(failed)?;
+    let links = Links::list().await.map_err(failed)?;
+    if let Some(missing) = config.interfaces.iter().find(|name| links.by_name(name).is_none()) {
+        return Err(no_interface(missing, &links));
+    }
+    refuse_gateways(config.intent.backends().values().flat_map(Backend::addresses)).await?;
+    let (listener, place) = socket::bind(&options.places, &options.socket)?;
+    let wanted: Vec<_> = config.interfaces.iter().map(|name| (name.as_str(), mode)).collect();
+    dataplane::check(&options.places, config.capacity, &wanted).map_err(refused)?;
+    Ok((links, listener, place))
 }
 
 /// A refusal of the dataplane, with a code for programs.
