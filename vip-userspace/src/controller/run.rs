@@ -14,6 +14,7 @@ use tokio::{
     signal::unix::{SignalKind, signal},
     sync::mpsc,
     task::JoinHandle,
+    time::timeout,
 };
 
 use super::{
@@ -35,6 +36,8 @@ use crate::{
 
 /// How often what nobody tells of is looked after: failed publications, addresses of this box.
 const TICK: Duration = Duration::from_secs(1);
+/// How long the watcher may take to let go of the neighbours.
+const LET_GO: Duration = Duration::from_secs(5);
 
 /// What `vip run` was asked to do.
 #[derive(Clone, Debug)]
@@ -250,7 +253,15 @@ impl Loop {
 
     async fn detach(&mut self) -> Result<Answer, Refused> {
         let interfaces: Vec<_> = self.interfaces.iter().map(|interface| interface.name.clone()).collect();
-        super::offline::detach(&self.places).await.map_err(failed)?;
+        // It would answer the changes of the interfaces by looking after the neighbours again.
+        let let_go = timeout(LET_GO, self.net.watcher.let_go()).await;
+        if let Err(error) = super::offline::detach(&self.places).await {
+            self.intent_changed();
+            return Err(failed(error));
+        }
+        if let_go.is_err() {
+            warn!("the kernel may go on looking after neighbours: the watcher did not end in time");
+        }
         info!("detached from {}; the controller ends", interfaces.join(", "));
         Ok(Answer::Done)
     }

@@ -35,6 +35,8 @@ const WAITING: usize = 256;
 #[derive(Debug)]
 pub struct Watcher {
     wanted: watch::Sender<BTreeSet<IpAddr>>,
+    /// Whether there is an address that is watched.
+    keeps: watch::Receiver<bool>,
     task: AbortHandle,
 }
 
@@ -60,9 +62,10 @@ impl Watcher {
         let kernel = Kernel::connect()?;
         let (wanted, changes) = watch::channel(BTreeSet::new());
         let (news, receiver) = mpsc::channel(WAITING);
-        let watch = Watch { kernel, links: Links::default(), places: BTreeMap::new(), news };
+        let (keeping, keeps) = watch::channel(false);
+        let watch = Watch { kernel, links: Links::default(), places: BTreeMap::new(), keeping, news };
         let task = tokio::spawn(watch.run(events, changes)).abort_handle();
-        Ok((Self { wanted, task }, receiver))
+        Ok((Self { wanted, keeps, task }, receiver))
     }
 
     /// Makes the watched addresses those of `wanted`. What is known of the ones that stay is kept and not told again;
@@ -73,6 +76,14 @@ impl Watcher {
             *watched = wanted;
             differs
         });
+    }
+
+    /// Watches nothing any more, and waits until the kernel will not be asked to look after anything: what
+    /// [`release`] takes away then stays away. Events have to be received meanwhile, or be few.
+    pub async fn let_go(&self) {
+        self.watch(BTreeSet::new());
+        // An error says that the task has ended.
+        let _ = self.keeps.clone().wait_for(|keeps| !keeps).await;
     }
 }
 
@@ -128,6 +139,7 @@ struct Watch {
     kernel: Kernel,
     links: Links,
     places: BTreeMap<IpAddr, Watched>,
+    keeping: watch::Sender<bool>,
     news: mpsc::Sender<Result<NetEvent, NetError>>,
 }
 
@@ -185,6 +197,10 @@ impl Watch {
     }
 
     async fn want(&mut self, wanted: BTreeSet<IpAddr>) -> Result<(), End> {
+        // Before the first one is looked at, and after the last one is released.
+        if !wanted.is_empty() {
+            self.keeping.send_replace(true);
+        }
         let known: BTreeSet<_> = self.places.keys().copied().collect();
         let dropped: BTreeSet<_> = known.difference(&wanted).copied().collect();
         self.places.retain(|address, _| wanted.contains(address));
@@ -195,6 +211,7 @@ impl Watch {
             self.places.insert(*address, Watched::default());
             self.locate(*address).await?;
         }
+        self.keeping.send_replace(!self.places.is_empty());
         Ok(())
     }
 
