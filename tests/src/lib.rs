@@ -6,4 +6,7 @@ pub mod kernel;
 pub mod load;
 pub mod net;
 pub mod packet;
+pub mod program;
+pub mod stage;
+pub mod witness;
 pub mod world;

@@ -1,0 +1,241 @@
+//! A director with its backends, ready to play on: a topology, a web server on each backend, an installation of `vip`
+//! and its configuration. Knows how a backend dies and returns; not what should follow from that.
+
+use std::{
+    fs,
+    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
+    path::Path,
+    time::{Duration, Instant},
+};
+
+use anyhow::Result;
+use vip_userspace::control::protocol::{MemberStatus, Status};
+
+use crate::{
+    net::{Host, Nginx, Signal, Topology, TopologyBuilder, run, wait_for},
+    program::{Controller, Vip},
+};
+
+/// Port of the services.
+const PORT: u16 = 80;
+/// How long a test waits for what the controller should do at once.
+const SOON: Duration = Duration::from_secs(10);
+
+/// VIPs that leave a trace of their own: the group of the IPv6 one is not also that of a host.
+pub const TRACEABLE_VIPS: [IpAddr; 2] = [
+    IpAddr::V4(Ipv4Addr::new(10, 200, 0, 7)),
+    IpAddr::V6(Ipv6Addr::new(0xfd00, 0x200, 0, 0, 0, 0, 0, 0xbeef)),
+];
+/// The group that neighbours ask in for the IPv6 one, on the link (RFC 2464, section 7; RFC 4291, section 2.7.1).
+const TRACED_GROUP: &str = "33:33:ff:00:be:ef";
+
+/// From one probe of a member to the next.
+pub const INTERVAL: Duration = Duration::from_millis(100);
+/// Time that a probe has.
+pub const TIMEOUT: Duration = Duration::from_millis(100);
+/// Good probes in a row that take a member in.
+pub const RISE: u32 = 2;
+/// Bad probes in a row that take a member out.
+pub const FALL: u32 = 3;
+
+/// The time after which a dead backend gets no new flow: `interval × fall + timeout`.
+#[must_use]
+pub fn detection() -> Duration {
+    INTERVAL * FALL + TIMEOUT
+}
+
+/// A director, its backends and its clients; removed when dropped.
+#[derive(Debug)]
+pub struct Stage {
+    /// The running controller, if there is one.
+    pub controller: Option<Controller>,
+    servers: Vec<Option<Nginx>>,
+    /// The installation on the director.
+    pub vip: Vip,
+    /// The network.
+    pub topology: Topology,
+}
+
+impl Stage {
+    /// Makes the network, starts the servers and installs `vip` in `dir`, or in the director's directory. The
+    /// configuration is that of [`Self::config`]; the controller is yet to be started.
+    ///
+    /// # Errors
+    /// Something can't be made.
+    pub fn build(topology: TopologyBuilder, dir: Option<&Path>) -> Result<Self> {
+        let topology = topology.build()?;
+        let vip = match dir {
+            Some(dir) => Vip::install(dir)?,
+            None => Vip::install(&topology.director.namespace.dir()?.join("vip"))?,
+        };
+        let servers = topology.backends.iter().map(|host| serve(host).map(Some)).collect::<Result<_>>()?;
+        let stage = Self { controller: None, servers, vip, topology };
+        stage.vip.configure(&stage.config())?;
+        Ok(stage)
+    }
+
+    /// A stage whose controller runs and has all members in.
+    ///
+    /// # Errors
+    /// Something can't be made, or a member does not come in within ten seconds.
+    pub fn ready(topology: TopologyBuilder) -> Result<Self> {
+        let mut stage = Self::build(topology, None)?;
+        stage.start()?;
+        stage.wait_for("all members to be in", |status| {
+            status.services.iter().all(|service| service.eligible == service.total)
+        })?;
+        Ok(stage)
+    }
+
+    /// Starts the controller.
+    ///
+    /// # Errors
+    /// It ends, or does not answer; with what it logged.
+    pub fn start(&mut self) -> Result<()> {
+        self.controller = Some(self.vip.run(&self.topology.director.namespace)?);
+        Ok(())
+    }
+
+    /// Ends the controller with that signal, and waits for its end.
+    ///
+    /// # Errors
+    /// There is none, or it does not end.
+    pub fn stop(&mut self, signal: Signal) -> Result<()> {
+        if let Some(mut controller) = self.controller.take() {
+            controller.end(signal)?;
+        }
+        Ok(())
+    }
+
+    /// A service on port 80 of each VIP, all backends members with equal weights, checked by HTTP.
+    #[must_use]
+    pub fn config(&self) -> String {
+        let quoted = |names: &[&str]| {
+            format!("[{}]", names.iter().map(|name| format!("{name:?}")).collect::<Vec<_>>().join(", "))
+        };
+        let names: Vec<_> = self.topology.backends.iter().map(|host| host.name.as_str()).collect();
+        let mut text = "interfaces = [\"eth0\"]\nmode = \"native\"\n".to_owned();
+        for vip in &self.topology.vips {
+            text += &format!(
+                "
+[service.{}]
+vip = \"{vip}\"
+port = {PORT}
+members = {}
+check = {{ http = \"/\", interval = \"{INTERVAL:?}\", timeout = \"{TIMEOUT:?}\", rise = {RISE}, fall = {FALL} }}
+",
+                service_name(*vip),
+                quoted(&names),
+            );
+        }
+        for host in &self.topology.backends {
+            let (ipv4, ipv6) = (host.address4.to_string(), host.address6.to_string());
+            text += &format!("\n[backend.{}]\naddress = {}\n", host.name, quoted(&[&ipv4, &ipv6]));
+        }
+        text
+    }
+
+    /// Where clients find the services.
+    #[must_use]
+    pub fn services(&self) -> Vec<SocketAddr> {
+        self.topology.vips.iter().map(|vip| SocketAddr::new(*vip, PORT)).collect()
+    }
+
+    /// What the running controller says.
+    ///
+    /// # Errors
+    /// There is none, or it does not answer.
+    pub fn status(&self) -> Result<Status> {
+        self.vip.ask()
+    }
+
+    /// Waits until the controller's status is as it should be.
+    ///
+    /// # Errors
+    /// It is not within ten seconds.
+    pub fn wait_for(&self, what: &str, is: impl Fn(&Status) -> bool) -> Result<Duration> {
+        wait_for(what, SOON, || self.status().is_ok_and(|status| is(&status)))
+    }
+
+    /// A backend dies as in a power cut: its cable is dead first, then its server. Says when.
+    ///
+    /// # Errors
+    /// The cable can't be pulled.
+    pub fn die(&mut self, backend: usize) -> Result<Instant> {
+        let host = &self.topology.backends[backend];
+        // Taken before the cable is pulled: what is reported as detection is never too short.
+        let died = Instant::now();
+        self.topology.unplug(host)?;
+        self.servers[backend] = None;
+        Ok(died)
+    }
+
+    /// A dead backend returns: its cable works again, then its server. Says when that listens.
+    ///
+    /// # Errors
+    /// The cable can't be put back, or the server does not start.
+    pub fn come_back(&mut self, backend: usize) -> Result<Instant> {
+        let host = &self.topology.backends[backend];
+        self.topology.plug(host)?;
+        self.servers[backend] = Some(serve(host)?);
+        Ok(Instant::now())
+    }
+
+    /// The server of a backend; none while that is dead.
+    pub fn server(&mut self, backend: usize) -> Option<&mut Nginx> {
+        self.servers[backend].as_mut()
+    }
+
+    /// What `vip` has put into the kernel for the director: programs, the group of [`TRACEABLE_VIPS`], neighbours, pins.
+    ///
+    /// # Errors
+    /// The director does not tell.
+    pub fn traces(&self) -> Result<Vec<String>> {
+        let look = |arguments: &[&str], mark: &str| -> Result<Vec<String>> {
+            let shown = run(self.topology.director.namespace.command("ip").args(arguments))?;
+            Ok(shown.lines().filter(|line| line.contains(mark)).map(str::to_owned).collect())
+        };
+        Ok([
+            look(&["-details", "link", "show", "eth0"], "prog/xdp")?,
+            look(&["maddress", "show", "dev", "eth0"], TRACED_GROUP)?,
+            look(&["-4", "neighbour", "show"], "managed")?,
+            look(&["-6", "neighbour", "show"], "managed")?,
+            files(&self.vip.bpffs().join("vip")),
+        ]
+        .concat())
+    }
+
+    /// Leaves all of it there when the guard is dropped.
+    ///
+    /// # Errors
+    /// Something can't be pinned.
+    pub fn keep(self) -> Result<()> {
+        let Self { controller, servers, mut vip, topology } = self;
+        topology.keep(&vip.bpffs().join("switch"))?;
+        servers.into_iter().flatten().for_each(|mut server| server.keep());
+        controller.into_iter().for_each(|mut controller| controller.process().keep());
+        vip.keep();
+        Ok(())
+    }
+}
+
+/// A backend's parts in all services.
+pub fn members<'a>(status: &'a Status, backend: &str) -> impl Iterator<Item = &'a MemberStatus> {
+    let of_backend = move |member: &&MemberStatus| member.backend.as_str() == backend;
+    status.services.iter().flat_map(|service| &service.members).filter(of_backend)
+}
+
+fn serve(host: &Host) -> Result<Nginx> {
+    Nginx::start(&host.namespace, &host.name)
+}
+
+fn service_name(vip: IpAddr) -> &'static str {
+    if vip.is_ipv4() { "web4" } else { "web6" }
+}
+
+fn files(dir: &Path) -> Vec<String> {
+    let entries = fs::read_dir(dir).into_iter().flatten().flatten();
+    entries
+        .flat_map(|entry| [vec![entry.path().display().to_string()], files(&entry.path())].concat())
+        .collect()
+}

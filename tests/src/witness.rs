@@ -1,0 +1,89 @@
+//! What the wire says: to which backend the director sent each connection, and which way the answers took. It believes
+//! neither the director nor the servers.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    net::IpAddr,
+    time::Instant,
+};
+
+use anyhow::Result;
+
+use crate::{
+    load::Request,
+    net::{Seen, Tap, Topology},
+};
+
+/// Somebody who listens on the switch.
+#[derive(Debug)]
+pub struct Witness {
+    tap: Tap,
+    director: [u8; 6],
+    backends: BTreeMap<[u8; 6], String>,
+}
+
+/// A SYN that the director sent on.
+#[derive(Debug)]
+struct Opening {
+    at: Instant,
+    to_mac: [u8; 6],
+}
+
+/// What was seen up to a moment.
+#[derive(Debug)]
+pub struct Testimony<'a> {
+    backends: &'a BTreeMap<[u8; 6], String>,
+    /// SYNs that the director sent on, by VIP and source port.
+    openings: BTreeMap<(IpAddr, u16), Vec<Opening>>,
+    /// Connections whose acceptance went from a backend to the client.
+    pub straight: usize,
+    /// Frames from a VIP that the director sent or was sent.
+    pub by_director: usize,
+}
+
+impl Witness {
+    /// Listens from now on.
+    ///
+    /// # Errors
+    /// The switch can't be listened on.
+    pub fn listen(topology: &Topology) -> Result<Self> {
+        let (director, vips) = (topology.director.mac, topology.vips.clone());
+        let tap = Tap::start(topology.switch(), move |seen| {
+            let opening = seen.opens() && seen.from_mac == director && vips.contains(&seen.to);
+            let detour = seen.from_mac == director || seen.to_mac == director;
+            opening || vips.contains(&seen.from) && (seen.accepts() || detour)
+        })?;
+        let backends = topology.backends.iter().map(|host| (host.mac, host.name.clone())).collect();
+        Ok(Self { tap, director, backends })
+    }
+
+    /// What was seen so far.
+    #[must_use]
+    pub fn testimony(&self) -> Testimony<'_> {
+        let mut openings: BTreeMap<_, Vec<_>> = BTreeMap::new();
+        let mut accepted = BTreeSet::new();
+        let mut by_director = 0;
+        for seen in self.tap.seen() {
+            let Seen { at, from_mac, to_mac, from, to, from_port, to_port, .. } = seen;
+            if seen.opens() {
+                openings.entry((to, from_port)).or_default().push(Opening { at, to_mac });
+            } else if from_mac == self.director || to_mac == self.director {
+                by_director += 1;
+            } else if self.backends.contains_key(&from_mac) {
+                accepted.insert((from, to_port, seen.sequence));
+            }
+        }
+        Testimony { backends: &self.backends, openings, straight: accepted.len(), by_director }
+    }
+}
+
+impl Testimony<'_> {
+    /// The backend that a request's SYN was sent to; none if the director sent it to none.
+    #[must_use]
+    pub fn owner(&self, request: &Request) -> Option<&str> {
+        let openings = self.openings.get(&(request.server.ip(), request.port))?;
+        // Ports are used again.
+        let opening = openings.iter().find(|opening| opening.at >= request.started)?;
+        self.backends.get(&opening.to_mac).map(String::as_str)
+    }
+}

@@ -1,0 +1,86 @@
+//! Stories of an interface: how the program is attached to it, and what is said if that is not how it should be.
+
+use std::{fs, time::Duration};
+
+use anyhow::Result;
+use vip_tests::{
+    load::Load,
+    net::{Topology, wait_for},
+    stage::Stage,
+};
+use vip_userspace::dataplane::Mode;
+
+const SOON: Duration = Duration::from_secs(10);
+
+/// A stage whose configuration asks for that mode.
+fn with_mode(mode: &str) -> Result<Stage> {
+    let stage = Stage::build(Topology::builder().backends(1), None)?;
+    stage.vip.configure(&stage.config().replace("\"native\"", &format!("{mode:?}")))?;
+    Ok(stage)
+}
+
+/// Makes native XDP impossible on the director's interface: a veth refuses it while its peer may send frames that are
+/// longer than a page.
+fn forbid_native(stage: &Stage) -> Result<()> {
+    stage.topology.switch().ip(&["link set director mtu 9000"])
+}
+
+fn assert_it_forwards(stage: &Stage) -> Result<()> {
+    stage.wait_for("the members to be in", |status| {
+        status.services.iter().all(|service| service.eligible == 1)
+    })?;
+    let load = Load::start(&stage.topology.clients[0].namespace)?;
+    let burst = load.burst(&stage.services(), 20);
+    wait_for("the burst to end", SOON, || burst.is_done())?;
+    let requests = load.requests();
+    assert!(requests.iter().all(|request| request.outcome.as_deref() == Ok("backend1")), "{requests:?}");
+    Ok(())
+}
+
+fn modes(stage: &Stage) -> Result<Vec<(String, Mode)>> {
+    Ok(stage.status()?.interfaces.into_iter().map(|interface| (interface.name, interface.mode)).collect())
+}
+
+#[test]
+fn generic_mode_forwards_as_well() -> Result<()> {
+    let mut stage = with_mode("generic")?;
+    stage.start()?;
+    assert_eq!(modes(&stage)?, [("eth0".to_owned(), Mode::Generic)]);
+    assert_it_forwards(&stage)
+}
+
+#[test]
+fn auto_is_native_where_the_driver_can() -> Result<()> {
+    let mut stage = with_mode("auto")?;
+    stage.start()?;
+    assert_eq!(modes(&stage)?, [("eth0".to_owned(), Mode::Native)]);
+    let log = fs::read_to_string(stage.vip.log())?;
+    assert!(log.contains("native") && !log.contains("WARN"), "{log}");
+    assert_it_forwards(&stage)
+}
+
+#[test]
+fn auto_falls_back_to_generic_and_says_so_loudly() -> Result<()> {
+    let mut stage = with_mode("auto")?;
+    forbid_native(&stage)?;
+    stage.start()?;
+    assert_eq!(modes(&stage)?, [("eth0".to_owned(), Mode::Generic)]);
+    let log = fs::read_to_string(stage.vip.log())?;
+    let warned =
+        log.lines().any(|line| line.contains("WARN") && line.contains("eth0") && line.contains("GENERIC"));
+    assert!(warned, "{log}");
+    let status = stage.vip.output(&stage.topology.director.namespace, &["status"])?;
+    let text = String::from_utf8_lossy(&status.stdout);
+    assert!(text.contains("generic"), "{text}");
+    assert_it_forwards(&stage)
+}
+
+#[test]
+fn native_is_refused_where_the_driver_can_not() -> Result<()> {
+    let stage = with_mode("native")?;
+    forbid_native(&stage)?;
+    let refusal = stage.vip.refusal(&stage.topology.director.namespace)?;
+    assert_eq!(refusal.code, Some(1), "{refusal:?}");
+    assert!(refusal.stderr.contains("eth0") && refusal.stderr.contains("native"), "{refusal:?}");
+    Ok(())
+}
