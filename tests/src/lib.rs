@@ -3,6 +3,7 @@
 pub mod bench;
 pub mod cases;
 pub mod kernel;
+pub mod lab;
 pub mod load;
 pub mod net;
 pub mod packet;
