@@ -18,14 +18,14 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     become_binary("lab", &arguments.lab)
 }
 
-/// Builds the release binaries and becomes the one of `vip-tests` that has this name.
+/// Builds the binaries and becomes the one of `vip-tests` that has this name. In the profile of the tests: what is
+/// measured runs in the kernel, whose programs are always optimised, and nobody waits for a second build.
 pub(crate) fn become_binary(binary: &str, arguments: &[String]) -> Result<()> {
     setup::ensure(setup::Need::Everything)?;
     // The lab starts `vip` itself, which must be there and as new.
-    let packages =
-        ["--release", "--locked", "--package", "vip-userspace", "--package", "vip-tests", "--bins"];
+    let packages = ["--locked", "--package", "vip-userspace", "--package", "vip-tests", "--bins"];
     shell::run(shell::cargo().arg("build").args(packages))?;
     // Not `cargo run`, which takes one package alone, and may so pick other features and build all of it again.
-    let path = shell::target_dir()?.join("release").join(binary);
+    let path = shell::target_dir()?.join("debug").join(binary);
     shell::become_program(Command::new(path).args(arguments))
 }
