@@ -102,7 +102,9 @@ async fn start(global: &Global, run: Run) -> Result<(), Refused> {
 fn check(file: &Path) -> Result<Output, Refused> {
     let config = controller::read_config(file)?;
     let (services, backends) = (config.intent.services().len(), config.intent.backends().len());
-    Ok(Output::done(format!("{} is fine: {services} services, {backends} backends", file.display())))
+    let many = |count, thing| format!("{count} {thing}{}", if count == 1 { "" } else { "s" });
+    let (services, backends) = (many(services, "service"), many(backends, "backend"));
+    Ok(Output::done(format!("{} is fine: {services}, {backends}", file.display())))
 }
 
 async fn status(global: &Global, client: &Client) -> Result<Output, Refused> {
