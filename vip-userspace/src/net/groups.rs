@@ -37,7 +37,8 @@ pub struct GroupError {
     pub source: io::Error,
 }
 
-/// The solicited-node group of an address: `ff02::1:ff00:0/104, with the address’s last three bytes` (RFC 4291, section 2.7.1).
+/// The solicited-node group of an address: `ff02::1:ff00:0/104` with the address's last three bytes (RFC 4291, section
+/// 2.7.1).
 #[must_use]
 pub const fn solicited_node(address: Ipv6Addr) -> Ipv6Addr {
     let [.., a, b, c] = address.octets();
