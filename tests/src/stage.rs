@@ -157,26 +157,27 @@ check = {{ http = \"/\", interval = \"{INTERVAL:?}\", timeout = \"{TIMEOUT:?}\",
         wait_for(what, SOON, || self.status().is_ok_and(|status| is(&status)))
     }
 
-    /// A backend dies as in a power cut: its cable is dead first, then its server. Says when.
+    /// A backend dies as in a power cut: its interface is dead first, then its server. Says when.
     ///
     /// # Errors
-    /// The cable can't be pulled.
+    /// The interface can't be set down.
     pub fn die(&mut self, backend: usize) -> Result<Instant> {
-        let host = &self.topology.backends[backend];
-        // Taken before the cable is pulled: what is reported as detection is never too short.
+        // Taken before: what is reported as detection is never too short.
         let died = Instant::now();
-        self.topology.unplug(host)?;
+        // On its side of the cable, so that its kernel does not go on asking for neighbours in vain: that would hold up
+        // its first answers after its return, and a machine that was dead has forgotten such things.
+        self.topology.backends[backend].namespace.ip(&["link set eth0 down"])?;
         self.servers[backend] = None;
         Ok(died)
     }
 
-    /// A dead backend returns: its cable works again, then its server. Says when that listens.
+    /// A dead backend returns: its interface works again, then its server. Says when that listens.
     ///
     /// # Errors
-    /// The cable can't be put back, or the server does not start.
+    /// The interface can't be set up, or the server does not start.
     pub fn come_back(&mut self, backend: usize) -> Result<Instant> {
         let host = &self.topology.backends[backend];
-        self.topology.plug(host)?;
+        host.namespace.ip(&["link set eth0 up"])?;
         self.servers[backend] = Some(serve(host)?);
         Ok(Instant::now())
     }

@@ -57,13 +57,15 @@ impl Witness {
         Ok(Self { tap, director, backends })
     }
 
-    /// What was seen so far.
-    #[must_use]
-    pub fn testimony(&self) -> Testimony<'_> {
+    /// What was seen before this call.
+    ///
+    /// # Errors
+    /// There is too much to be seen.
+    pub fn testimony(&self) -> Result<Testimony<'_>> {
         let mut openings: BTreeMap<_, Vec<_>> = BTreeMap::new();
         let mut accepted = BTreeSet::new();
         let mut by_director = 0;
-        for seen in self.tap.seen() {
+        for seen in self.tap.seen()? {
             let Seen { at, from_mac, to_mac, from, to, from_port, to_port, .. } = seen;
             if seen.opens() {
                 openings.entry((to, from_port)).or_default().push(Opening { at, to_mac });
@@ -73,7 +75,7 @@ impl Witness {
                 accepted.insert((from, to_port, seen.sequence));
             }
         }
-        Testimony { backends: &self.backends, openings, straight: accepted.len(), by_director }
+        Ok(Testimony { backends: &self.backends, openings, straight: accepted.len(), by_director })
     }
 }
 

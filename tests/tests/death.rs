@@ -13,7 +13,7 @@ use vip_userspace::control::Status;
 
 const SOON: Duration = Duration::from_secs(10);
 /// How much later than promised a busy machine may notice a death.
-const SLACK: Duration = Duration::from_secs(1);
+const SLACK: Duration = Duration::from_secs(2);
 const EVERY: Duration = Duration::from_millis(100);
 
 fn is_in(status: &Status, backend: &str) -> bool {
@@ -46,7 +46,7 @@ fn a_death_fails_only_requests_to_the_dead_and_only_until_it_is_noticed() -> Res
     wait_for("what began before it to end", SOON, || noticed.elapsed() > PATIENCE)?;
     drop(stream);
 
-    let testimony = witness.testimony();
+    let testimony = witness.testimony()?;
     let requests = load.requests();
     for request in requests.iter().filter(|request| request.outcome.is_err()) {
         assert_eq!(testimony.owner(request), Some("backend2"), "{request:?}");

@@ -46,7 +46,7 @@ fn each_request_of_a_burst_is_answered_and_seen_on_the_wire() -> Result<()> {
     for server in direct.servers() {
         assert_eq!(shares.get(&(server.ip(), "backend1".to_owned())), Some(&50), "{shares:?}");
     }
-    let seen = tap.seen();
+    let seen = tap.seen()?;
     for request in requests {
         let opening =
             seen.iter().find(|seen| seen.from_port == request.port && seen.to == request.server.ip());

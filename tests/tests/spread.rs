@@ -32,7 +32,7 @@ fn new_connections_of_both_families_spread_over_all_backends_and_are_answered_st
     assert_eq!(shares.len(), usize::from(BACKENDS) * stage.services().len(), "{shares:?}");
     assert!(shares.values().all(|share| (*share as f64 - fair).abs() < slack), "{shares:?}");
 
-    let testimony = witness.testimony();
+    let testimony = witness.testimony()?;
     for request in &requests {
         assert_eq!(request.outcome.as_deref().ok(), testimony.owner(request), "{request:?}");
     }

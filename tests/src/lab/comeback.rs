@@ -6,11 +6,11 @@ use anyhow::Result;
 use vip_userspace::control::Status;
 
 use super::{
-    show::{EVERY, Show, VICTIM},
+    show::{EVERY, Show, VICTIM, promise},
     spread,
 };
 use crate::{
-    load::PATIENCE,
+    load::{PATIENCE, failed},
     stage::{INTERVAL, RISE, TIMEOUT, members},
 };
 
@@ -41,46 +41,41 @@ pub(super) fn run(show: &mut Show) -> Result<()> {
     let taken_in = Instant::now();
     let promised = INTERVAL * RISE + TIMEOUT + SLACK;
     let took = taken_in - back;
-    show.expect(
-        STEP,
-        format!(
-            "taken in within {} ms ({} × {RISE} + {}, + {} ms slack)",
-            promised.as_millis(),
-            INTERVAL.as_millis(),
-            TIMEOUT.as_millis(),
-            SLACK.as_millis()
-        ),
-        format!("{} ms", took.as_millis()),
-        took <= promised,
-    );
+    let expected = format!("taken in within {}", promise(RISE, SLACK));
+    show.expect(STEP, expected, format!("{} ms", took.as_millis()), took <= promised);
 
     let requests = spread::connect(show, CONNECTIONS)?;
     spread::judge(show, STEP, &requests);
     show.pass("load after the return", AFTER + PATIENCE)?;
-    lost(show, back, taken_in);
+    lost(show, back, taken_in)?;
     let meanwhile = show.load.connections().split_off(first);
     let broken = meanwhile.iter().filter(|connection| connection.broken.is_some()).count();
     show.screen.say(&format!(
         "    of {MEANWHILE} connections opened while it was dead, {broken} broke: those in its slots (README, limits)"
     ));
     let (broken, living) = show.broken_survivors();
-    show.expect(
-        STEP,
-        "connections from before its death, of others, last",
-        format!("{broken} of {living} broken"),
-        broken == 0,
-    );
+    show.expect(STEP, "no older connection of others breaks", format!("{broken} of {living}"), broken == 0);
     Ok(())
 }
 
 /// Requests that were under way while slots went back may have lost their backend amid: they are shown. Later ones must
 /// not.
-fn lost(show: &mut Show, back: Instant, taken_in: Instant) {
+fn lost(show: &mut Show, back: Instant, taken_in: Instant) -> Result<()> {
     let moving = show.requests(back - PATIENCE, taken_in);
-    let under_way = moving.iter().filter(|request| request.outcome.is_err()).count();
-    show.screen
-        .say(&format!("    of {} requests about the moment of its return, {under_way} failed", moving.len()));
+    let under_way = failed(&moving);
     let later = show.requests(taken_in, Instant::now() - PATIENCE);
-    let failed = later.iter().filter(|request| request.outcome.is_err()).count();
-    show.expect(STEP, "after it, no new request fails", format!("{failed} of {}", later.len()), failed == 0);
+    let late = failed(&later);
+    show.screen.say(&format!(
+        "    of {} requests about the moment of its return, {} failed",
+        moving.len(),
+        under_way.len()
+    ));
+    show.list(&[under_way, late.clone()].concat(), taken_in)?;
+    show.expect(
+        STEP,
+        "once it is in, no new request fails",
+        format!("{} of {}", late.len(), later.len()),
+        late.is_empty(),
+    );
+    Ok(())
 }

@@ -113,6 +113,9 @@ fn show(options: &Options) -> Result<()> {
     screen.say("");
     report.table().iter().for_each(|line| screen.say(line));
     screen.say("");
+    if report.failed() == 0 {
+        screen.say(&format!("all {} expectations held", report.all()));
+    }
     if options.keep || options.no_show {
         keep(place, stage, &screen)?;
     }

@@ -31,6 +31,11 @@ impl Report {
         self.0.iter().filter(|expectation| !expectation.held).count()
     }
 
+    /// Expectations.
+    pub(super) fn all(&self) -> usize {
+        self.0.len()
+    }
+
     /// The closing table.
     pub(super) fn table(&self) -> Vec<String> {
         let mut rows = vec![["step", "expected", "seen", ""].map(str::to_owned)];

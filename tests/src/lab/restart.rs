@@ -7,7 +7,10 @@ use anyhow::Result;
 use vip_userspace::control::protocol::Status;
 
 use super::show::Show;
-use crate::{load::PATIENCE, net::Signal};
+use crate::{
+    load::{PATIENCE, failed},
+    net::Signal,
+};
 
 const STEP: &str = "restart";
 /// Load without a controller, and after its return.
@@ -23,7 +26,7 @@ pub(super) fn run(show: &mut Show) -> Result<()> {
     show.pass("load without a controller", LOAD)?;
     let (orphan, code) = show.stage.vip.status(&show.stage.topology.director.namespace)?;
     let told = code == NO_CONTROLLER && !orphan.controller && slots(&orphan) == before;
-    show.expect(STEP, "without it, `vip status` reads the kernel's tables", format!("exit {code}"), told);
+    show.expect(STEP, "without it, status reads the kernel's tables", format!("exit {code}"), told);
 
     show.screen.doing("starting the controller");
     let started = Instant::now();
@@ -45,12 +48,13 @@ pub(super) fn run(show: &mut Show) -> Result<()> {
     );
     show.pass("the last requests", PATIENCE)?;
     let all = show.requests(killed, Instant::now() - PATIENCE);
-    let failed = all.iter().filter(|request| request.outcome.is_err()).count();
+    let lost = failed(&all);
+    show.list(&lost, killed)?;
     show.expect(
         STEP,
         "no request is lost",
-        format!("{failed} of {}", all.len()),
-        failed == 0 && !all.is_empty(),
+        format!("{} of {}", lost.len(), all.len()),
+        lost.is_empty() && !all.is_empty(),
     );
     let (broken, living) = show.broken_survivors();
     show.expect(STEP, "no open connection breaks", format!("{broken} of {living}"), broken == 0);

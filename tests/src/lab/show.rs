@@ -14,7 +14,7 @@ use super::{
 use crate::{
     load::{Load, Request, Stream},
     net::Topology,
-    stage::Stage,
+    stage::{INTERVAL, Stage, TIMEOUT},
     witness::Witness,
 };
 
@@ -30,6 +30,8 @@ pub(super) const EVERY: Duration = Duration::from_millis(100);
 const BACKENDS: u8 = 4;
 /// New connections a second, under load.
 const PER_SECOND: u32 = 120;
+/// Failed requests that are shown one by one.
+const LISTED: usize = 20;
 /// How long members may take to come in at first.
 const READY: Duration = Duration::from_secs(10);
 
@@ -116,6 +118,28 @@ impl Show {
         self.load.requests().into_iter().filter(|request| request.began_in(from, until)).collect()
     }
 
+    /// Shows failed requests one by one: when each began, counted from `origin`, where it came from and went, and how it
+    /// failed.
+    pub(super) fn list(&self, failed: &[Request], origin: Instant) -> Result<()> {
+        let testimony = self.witness.testimony()?;
+        for request in failed.iter().take(LISTED) {
+            let (sign, time) = match request.started.checked_duration_since(origin) {
+                Some(after) => ('+', after),
+                None => ('-', origin - request.started),
+            };
+            let time = format!("{sign}{:>4} ms", time.as_millis());
+            let (port, vip) = (request.port, request.server.ip().to_string());
+            let owner = testimony.owner(request).unwrap_or("nobody");
+            let failure = request.failure().map(ToString::to_string).unwrap_or_default();
+            self.screen
+                .say(&format!("      {time}  port {port:>5} to {vip:<11}  sent to {owner}: {failure}"));
+        }
+        if failed.len() > LISTED {
+            self.screen.say(&format!("      and {} more", failed.len() - LISTED));
+        }
+        Ok(())
+    }
+
     /// How many of the survivors have broken, and of how many.
     pub(super) fn broken_survivors(&self) -> (usize, usize) {
         let connections = self.load.connections();
@@ -148,16 +172,18 @@ impl Show {
         let modes: Vec<_> =
             status.interfaces.iter().map(|port| format!("{} {}", port.name, port.mode)).collect();
         let native = status.interfaces.iter().all(|port| port.mode == vip_userspace::dataplane::Mode::Native);
-        self.expect(
-            "set up",
-            "XDP in the driver of the director's interface",
-            modes.join(", "),
-            native && !modes.is_empty(),
-        );
+        self.expect("set up", "the director has native XDP", modes.join(", "), native && !modes.is_empty());
         let (eligible, total): (Vec<_>, Vec<_>) =
             status.services.iter().map(|service| (service.eligible, service.total)).unzip();
         let (eligible, total): (u32, u32) = (eligible.iter().sum(), total.iter().sum());
         self.expect("set up", "all members get flows", format!("{eligible} of {total}"), eligible == total);
         Ok(())
     }
+}
+
+/// After how many probes in a row a verdict falls, how long that takes, and what a busy machine is granted.
+pub(super) fn promise(probes: u32, slack: Duration) -> String {
+    let (interval, timeout) = (INTERVAL.as_millis(), TIMEOUT.as_millis());
+    let whole = (INTERVAL * probes + TIMEOUT).as_millis();
+    format!("{whole} ms ({interval} × {probes} + {timeout}), slack {} ms", slack.as_millis())
 }

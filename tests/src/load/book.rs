@@ -74,3 +74,9 @@ pub fn shares(requests: &[Request]) -> BTreeMap<(IpAddr, String), u64> {
     }
     shares
 }
+
+/// Those that nobody answered.
+#[must_use]
+pub fn failed(requests: &[Request]) -> Vec<Request> {
+    requests.iter().filter(|request| request.outcome.is_err()).cloned().collect()
+}

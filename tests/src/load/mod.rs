@@ -20,7 +20,7 @@ use tokio::{
     time::{MissedTickBehavior, interval, sleep},
 };
 
-pub use book::{Connection, Request, shares};
+pub use book::{Connection, Request, failed, shares};
 pub use http::Failure;
 use http::{Http, Source, within};
 

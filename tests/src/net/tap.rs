@@ -4,7 +4,7 @@ use std::{
     net::IpAddr,
     os::fd::OwnedFd,
     sync::{
-        Arc, Mutex, PoisonError,
+        Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicBool, Ordering},
     },
     thread::JoinHandle,
@@ -20,12 +20,14 @@ use rustix::{
     },
 };
 
-use super::Namespace;
+use super::{Namespace, wait_for};
 
 /// `ETH_P_ALL` in network order: frames of every kind (packet(7)).
 const EVERY_KIND: u32 = 0x0003_u16.to_be() as u32;
 /// How soon it notices that it is to end.
 const LOOK_UP: Duration = Duration::from_millis(50);
+/// How long it may take to read what has passed by.
+const KEEP_UP: Duration = Duration::from_secs(5);
 /// Room for what comes while nobody reads.
 const BUFFER: usize = 16 << 20;
 /// Bytes of a frame that are looked at: Ethernet, IPv4 with options, TCP.
@@ -74,9 +76,16 @@ impl Seen {
 /// Listens on every port of a switch; ends when dropped.
 #[derive(Debug)]
 pub struct Tap {
-    seen: Arc<Mutex<Vec<Seen>>>,
+    log: Arc<Mutex<Log>>,
     stop: Arc<AtomicBool>,
     thread: Option<JoinHandle<Result<()>>>,
+}
+
+#[derive(Debug)]
+struct Log {
+    seen: Vec<Seen>,
+    /// All that came before this was read.
+    read_until: Instant,
 }
 
 impl Tap {
@@ -87,18 +96,23 @@ impl Tap {
     /// The socket can't be made.
     pub fn start(namespace: &Namespace, keep: impl Fn(&Seen) -> bool + Send + 'static) -> Result<Self> {
         let socket = namespace.run(listen)?.context("listen on the switch")?;
-        let (seen, stop) = (Arc::new(Mutex::default()), Arc::new(AtomicBool::new(false)));
+        let log = Arc::new(Mutex::new(Log { seen: Vec::new(), read_until: Instant::now() }));
+        let stop = Arc::new(AtomicBool::new(false));
         let thread = namespace.spawn({
-            let (seen, stop) = (Arc::clone(&seen), Arc::clone(&stop));
-            move || read(&socket, &keep, &seen, &stop)
+            let (log, stop) = (Arc::clone(&log), Arc::clone(&stop));
+            move || read(&socket, &keep, &log, &stop)
         })?;
-        Ok(Self { seen, stop, thread: Some(thread) })
+        Ok(Self { log, stop, thread: Some(thread) })
     }
 
-    /// What was kept so far.
-    #[must_use]
-    pub fn seen(&self) -> Vec<Seen> {
-        self.seen.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    /// What was kept of all that has passed by before this call.
+    ///
+    /// # Errors
+    /// So much passes by that it can't keep up.
+    pub fn seen(&self) -> Result<Vec<Seen>> {
+        let now = Instant::now();
+        wait_for("the tap to keep up", KEEP_UP, || lock(&self.log).read_until >= now)?;
+        Ok(lock(&self.log).seen.clone())
     }
 }
 
@@ -117,20 +131,33 @@ fn listen() -> rustix::io::Result<OwnedFd> {
     Ok(socket)
 }
 
-fn read(socket: &OwnedFd, keep: &impl Fn(&Seen) -> bool, seen: &Mutex<Vec<Seen>>, stop: &AtomicBool) {
+fn read(socket: &OwnedFd, keep: &impl Fn(&Seen) -> bool, log: &Mutex<Log>, stop: &AtomicBool) {
     let mut frame = [0; HEAD];
+    let mut wait = RecvFlags::empty();
     while !stop.load(Ordering::Relaxed) {
-        match recv(socket, &mut frame, RecvFlags::empty()) {
+        let now = Instant::now();
+        match recv(socket, &mut frame, wait) {
             Ok((length, _)) => {
+                wait = RecvFlags::DONTWAIT;
                 if let Some(segment) = parse(&frame[..length]).filter(keep) {
-                    seen.lock().unwrap_or_else(PoisonError::into_inner).push(segment);
+                    lock(log).seen.push(segment);
                 }
             }
-            Err(Errno::AGAIN | Errno::INTR | Errno::NOBUFS) => {}
+            Err(Errno::AGAIN | Errno::INTR) => {
+                // Nothing was left when it looked.
+                if wait == RecvFlags::DONTWAIT {
+                    lock(log).read_until = now;
+                }
+                wait = if wait == RecvFlags::DONTWAIT { RecvFlags::empty() } else { RecvFlags::DONTWAIT };
+            }
             // The namespace has lost its interfaces.
             Err(_) => return,
         }
     }
+}
+
+fn lock(log: &Mutex<Log>) -> MutexGuard<'_, Log> {
+    log.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// The TCP segment in an untagged frame; none in any other.
