@@ -56,7 +56,8 @@ pub(super) fn table<const N: usize>(rows: &[[String; N]]) -> Vec<String> {
         rows.iter().map(|row| row[column].chars().count()).max().unwrap_or_default()
     });
     let numbers: [bool; N] = std::array::from_fn(|column| {
-        rows.iter().skip(1).all(|row| row[column].starts_with(|first: char| first.is_ascii_digit()))
+        let numeric = |cell: &String| cell.chars().all(|c| c.is_ascii_digit() || ". %".contains(c));
+        rows.iter().skip(1).all(|row| numeric(&row[column]))
     });
     let line = |row: &[String; N]| {
         let cells = iter::zip(row, iter::zip(width, numbers)).map(|(cell, (width, number))| match number {
@@ -80,7 +81,7 @@ mod tests {
         assert_eq!(report.failed(), 1);
         assert_eq!(
             report.table(),
-            ["step    expected  seen", "spread  25 %      24 %  ok", "death   0 broken  3     FAILED",]
+            ["step    expected  seen", "spread  25 %      24 %  ok", "death   0 broken     3  FAILED",]
         );
     }
 
