@@ -5,7 +5,8 @@ use crate::model::Health;
 /// Health of one member: `rise` successes in a row take it in, `fall` failures in a row take it out.
 ///
 /// The first probe decides alone: whoever just started must not wait `rise` intervals for a backend that answers,
-/// nor keep one that does not.
+/// nor keep one that does not. But a member that an earlier run left up is up by many probes: a single failure, while
+/// everything is just starting, takes it out as little as at any other time.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Tracker {
     rise: u32,
@@ -22,10 +23,12 @@ impl Tracker {
         Self::adopted(rise, fall, Health::Unknown)
     }
 
-    /// Tracks a member whose health an earlier run left behind: kept until the first probe decides.
+    /// Tracks a member whose health an earlier run left behind: kept until the first success, or `fall` failures where
+    /// it is up.
     #[must_use]
     pub fn adopted(rise: u32, fall: u32, health: Health) -> Self {
-        Self { rise, fall, health, last: false, streak: 0 }
+        let up = health == Health::Up;
+        Self { rise, fall, health, last: up, streak: u32::from(up) }
     }
 
     /// Feeds the result of one probe; returns the new health only on a change.
@@ -75,16 +78,20 @@ mod tests {
     }
 
     #[test]
-    fn adopted_health_stays_until_the_first_probe_which_decides_alone() {
-        for (adopted, other, confirms) in
-            [(Health::Up, Health::Down, true), (Health::Down, Health::Up, false)]
-        {
-            let mut tracker = Tracker::adopted(3, 3, adopted);
-            assert_eq!(tracker.health(), adopted);
-            assert_eq!(tracker.observe(confirms), None);
-            assert_eq!(tracker.observe(!confirms), None, "one result is not enough after the first");
-            assert_eq!(Tracker::adopted(3, 3, adopted).observe(!confirms), Some(other));
-        }
+    fn a_member_adopted_as_up_goes_down_only_after_fall_failures() {
+        let mut tracker = Tracker::adopted(3, 3, Health::Up);
+        assert_eq!(changes(&mut tracker, "--+---"), [None, None, None, None, None, Some(Health::Down)]);
+    }
+
+    #[test]
+    fn a_member_adopted_as_down_is_taken_in_by_the_first_success_alone() {
+        let mut tracker = Tracker::adopted(3, 3, Health::Down);
+        assert_eq!(changes(&mut tracker, "+--"), [Some(Health::Up), None, None]);
+        assert_eq!(
+            changes(&mut Tracker::adopted(3, 3, Health::Down), "-+"),
+            [None, None],
+            "it was not the first"
+        );
     }
 
     #[test]
@@ -120,7 +127,7 @@ mod tests {
         match results {
             [] => adopted,
             [true] => Health::Up,
-            [false] => Health::Down,
+            [false] if adopted != Health::Up => Health::Down,
             _ if ends_with(rise, true) => Health::Up,
             _ if ends_with(fall, false) => Health::Down,
             [before @ .., _] => naive(rise, fall, adopted, before),
