@@ -6,6 +6,7 @@ use std::{
     fs::{self, File},
     path::{Path, PathBuf},
     process::{Command, Output, Stdio},
+    thread,
     time::Duration,
 };
 
@@ -190,7 +191,11 @@ impl Vip {
 }
 
 impl Drop for Vip {
+    #[expect(clippy::print_stderr, reason = "where a test fails, its controller's log says why")]
     fn drop(&mut self) {
+        if thread::panicking() {
+            eprintln!("vip run logged:\n{}", fs::read_to_string(self.log()).unwrap_or_default());
+        }
         if !self.keep {
             remove(&self.dir);
         }

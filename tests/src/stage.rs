@@ -30,9 +30,9 @@ pub const TRACEABLE_VIPS: [IpAddr; 2] = [
 const TRACED_GROUP: &str = "33:33:ff:00:be:ef";
 
 /// From one probe of a member to the next.
-pub const INTERVAL: Duration = Duration::from_millis(100);
+pub const INTERVAL: Duration = Duration::from_millis(150);
 /// Time that a probe has.
-pub const TIMEOUT: Duration = Duration::from_millis(100);
+pub const TIMEOUT: Duration = Duration::from_millis(150);
 /// Good probes in a row that take a member in.
 pub const RISE: u32 = 2;
 /// Bad probes in a row that take a member out.

@@ -13,7 +13,7 @@ use aya::{
 use vip_tests::{
     net::{Topology, TopologyBuilder, run},
     program::Refusal,
-    stage::{Stage, TRACEABLE_VIPS},
+    stage::{INTERVAL, Stage, TRACEABLE_VIPS},
 };
 use vip_userspace::dataplane::object;
 
@@ -48,10 +48,11 @@ fn assert_says(refusal: &Refusal, code: Option<i32>, says: &[&str]) {
 fn a_bad_configuration_is_refused_with_its_line() -> Result<()> {
     let stage = Stage::build(topology(), None)?;
     let good = stage.config();
+    let interval = format!("interval = \"{INTERVAL:?}\"");
     let other_service = "\n[service.other]\nvip = \"10.200.0.7\"\nport = 80\nmembers = [\"backend1\"]\n";
     let mixed = "\n[service.mixed]\nvip = \"10.200.0.8\"\nport = 80\nmembers = [\"six\"]\ncheck = { tcp = true }\n\
                  [backend.six]\naddress = \"fd77::109\"\n";
-    let cases: [(String, &[&str]); 10] = [
+    let cases: [(String, &[&str]); 11] = [
         (good.replacen("interval", "intervall", 1), &["line 8", "intervall", "\"interval\""]),
         (good.replacen("members", "membres", 1), &["line 7", "membres", "\"members\""]),
         (good.clone() + other_service, &["line", "other", "web4", "10.200.0.7"]),
@@ -62,7 +63,8 @@ fn a_bad_configuration_is_refused_with_its_line() -> Result<()> {
             good.replacen("[\"backend1\"]", "[{ backend = \"backend1\", weight = 1001 }]", 1),
             &["line 7", "weight", "1001", "1000"],
         ),
-        (good.replacen("interval = \"100ms\"", "interval = \"1ms\"", 1), &["line 8", "interval", "10ms"]),
+        (good.replacen(&interval, "interval = \"1ms\"", 1), &["line 8", "interval", "10ms"]),
+        (good.replacen("rise = 2", "rise = 101", 1), &["line 8", "rise", "100"]),
         (good.replacen("fall = 3", "fall = 0", 1), &["line 8", "fall"]),
         (good.clone() + mixed, &["mixed", "six"]),
     ];
