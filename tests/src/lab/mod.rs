@@ -25,9 +25,9 @@ use crate::{
     stage::Stage,
 };
 
-/// What is to be done.
+/// Shows a VIP surviving the death of a backend, on real packets, in network namespaces of its own.
 #[derive(Debug, clap::Parser)]
-#[command(name = "cargo xtask lab", version, after_help = EXAMPLES)]
+#[command(name = "lab", bin_name = "cargo xtask lab", after_help = EXAMPLES)]
 pub struct Options {
     #[command(subcommand)]
     visit: Option<Visit>,

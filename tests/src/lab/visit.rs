@@ -74,8 +74,10 @@ impl Record {
         let addresses = |addresses: &[std::net::IpAddr]| {
             addresses.iter().map(ToString::to_string).collect::<Vec<_>>().join("  ")
         };
-        let hosts =
-            self.hosts.iter().map(|(host, of_host)| format!("    {host:<10}  {}", addresses(of_host)));
+        let hosts = self
+            .hosts
+            .iter()
+            .map(|(host, of_host)| format!("    {host:<10}  {}", addresses(of_host)).trim_end().to_owned());
         let vips = format!("    {:<10}  {}", "VIPs", addresses(&self.vips));
         let [first, ..] = self.vips.as_slice() else { return Vec::new() };
         hosts
