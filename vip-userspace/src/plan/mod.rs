@@ -76,7 +76,8 @@ fn add_leaves(published: &Tables, wanted: &Tables, operations: &mut Vec<Operatio
     operations.extend(
         changed(&published.egresses, &wanted.egresses).map(|(id, value)| Operation::Egress(id, Some(value))),
     );
-    for (id, member) in changed(&published.members, &wanted.members) {
+    // A member that goes down is still named by slots that have not moved: until then it keeps its entry.
+    for (id, member) in changed(&published.members, &wanted.members).filter(|(_, member)| is_up(member)) {
         if !published.members.contains_key(&id) {
             operations.push(Operation::ClearCounts(id));
         }
@@ -114,7 +115,18 @@ fn add_roots(published: &Tables, wanted: &Tables, operations: &mut Vec<Operation
     );
 }
 
+fn is_up(member: &Member) -> bool {
+    member.state == Member::UP
+}
+
 fn take_away_leaves(published: &Tables, wanted: &Tables, operations: &mut Vec<Operation>) {
+    let down = changed(&published.members, &wanted.members).filter(|(_, member)| !is_up(member));
+    for (id, member) in down {
+        if !published.members.contains_key(&id) {
+            operations.push(Operation::ClearCounts(id));
+        }
+        operations.push(Operation::Member(id, Some(member)));
+    }
     operations.extend(gone(&published.members, &wanted.members).map(|id| Operation::Member(id, None)));
     operations.extend(gone(&published.egresses, &wanted.egresses).map(|id| Operation::Egress(id, None)));
 }

@@ -147,3 +147,16 @@ fn the_counts_of_an_id_are_cleared_when_it_gets_an_owner_and_not_when_that_chang
     }
     assert_eq!((clears(plan(&none, &one)), clears(plan(&one, &moved))), (1, 0));
 }
+
+#[test]
+fn a_member_goes_down_only_after_its_slots_have_moved() {
+    let old = example(&[(1, 0, &[1, 2, 1])]);
+    let mut new = example(&[(1, 0, &[1, 1, 1])]);
+    let dead = Member { state: Member::DOWN, ..old.members[&MemberId(2)] };
+    new.members.insert(MemberId(2), dead);
+    let moved = Operation::Slots(1, vec![Slot::of(MemberId(1))]);
+    assert_eq!(plan(&old, &new), [moved, Operation::Member(MemberId(2), Some(dead))]);
+    // And it is up again before slots name it.
+    let back = Operation::Slots(1, vec![Slot::of(MemberId(2))]);
+    assert_eq!(plan(&new, &old), [Operation::Member(MemberId(2), Some(old.members[&MemberId(2)])), back]);
+}
