@@ -2,7 +2,11 @@
 
 #![expect(unsafe_code, reason = "packet memory is reached through the kernel's pointers")]
 
-use aya_ebpf::{EbpfContext as _, helpers::bpf_xdp_adjust_tail, programs::XdpContext};
+use aya_ebpf::{
+    EbpfContext as _,
+    helpers::{bpf_xdp_adjust_head, bpf_xdp_adjust_tail, bpf_xdp_get_buff_len},
+    programs::XdpContext,
+};
 use bytemuck::Pod;
 use vip_common::Frame;
 
@@ -19,12 +23,26 @@ impl<'a> XdpFrame<'a> {
     pub(crate) fn new(context: &'a XdpContext) -> Self {
         Self { context, start: context.data(), end: context.data_end() }
     }
+
+    /// Reads the pointers anew that a helper invalidated.
+    #[inline(always)]
+    fn renew(&mut self) {
+        self.start = self.context.data();
+        self.end = self.context.data_end();
+    }
 }
 
 impl Frame for XdpFrame<'_> {
     #[inline(always)]
     fn len(&self) -> usize {
         self.end - self.start
+    }
+
+    #[inline(always)]
+    #[expect(clippy::cast_possible_truncation, reason = "BPF has 64 bits")]
+    fn whole_len(&mut self) -> usize {
+        // SAFETY: the helper takes the context that the kernel passed.
+        unsafe { bpf_xdp_get_buff_len(self.context.as_ptr().cast()) as usize }
     }
 
     #[inline(always)]
@@ -57,13 +75,21 @@ impl Frame for XdpFrame<'_> {
     }
 
     #[inline(always)]
-    #[expect(clippy::cast_possible_truncation, reason = "a frame's length fits 16 bits")]
+    fn move_start(&mut self, by: i32) -> Option<()> {
+        // SAFETY: the helper takes the context that the kernel passed; the pointers it invalidates are read anew.
+        let result = unsafe { bpf_xdp_adjust_head(self.context.as_ptr().cast(), by) };
+        self.renew();
+        (result == 0).then_some(())
+    }
+
+    #[inline(always)]
+    #[expect(clippy::cast_possible_truncation, reason = "a frame's length fits 17 bits")]
     fn resize(&mut self, len: usize) -> Option<()> {
-        let more = len as i64 - self.len() as i64;
+        // Not from the pointers, which must not be taken for 32-bit numbers.
+        let more = len as i64 - self.whole_len() as i64;
         // SAFETY: the helper takes the context that the kernel passed; the pointers it invalidates are read anew.
         let result = unsafe { bpf_xdp_adjust_tail(self.context.as_ptr().cast(), more as i32) };
-        self.start = self.context.data();
-        self.end = self.context.data_end();
+        self.renew();
         (result == 0).then_some(())
     }
 }

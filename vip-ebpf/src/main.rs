@@ -1,27 +1,101 @@
-//! The shell of the decision in the kernel: one XDP program, `director`.
+//! The shell of the decision in the kernel: the XDP program `director`, and the sweeper of its flow tables.
 #![cfg_attr(target_arch = "bpf", no_std, no_main)]
 
 mod frame;
 mod maps;
+mod steps;
+mod sweeper;
 
-use aya_ebpf::{bindings::xdp_action, helpers::bpf_redirect, macros::xdp, programs::XdpContext};
+use aya_ebpf::{
+    EbpfContext as _,
+    bindings::{xdp_action, xdp_md},
+    helpers::bpf_redirect,
+    macros::xdp,
+    programs::XdpContext,
+};
 use aya_log_ebpf::debug;
-use vip_common::{Frame as _, Verb, direct};
+use vip_common::Frame as _;
+use vip_common::{Action, Branch, Reason, Verb, branch, fast, neighbours};
 
 use crate::{
     frame::XdpFrame,
     maps::{KernelTables, count},
+    steps::{director_ip4, director_ip6},
 };
 
+/// What [`director_fast`] returns for a packet that the fast path does not decide about; then [`director_branch`] returns
+/// which part of the full decision does. No XDP actions.
+const UNDECIDED: u32 = 100;
+const NEIGHBOURS: u32 = 101;
+const IP4: u32 = 102;
+const IP6: u32 = 103;
+
 /// Directs one packet.
-#[xdp]
+///
+/// Each step is a global function: the kernel verifies it once and by itself, and its stack frame is gone before the
+/// next one needs its own.
+#[xdp(frags)]
 #[expect(clippy::needless_pass_by_value, reason = "`#[xdp]` calls it so")]
 fn director(context: XdpContext) -> u32 {
+    let context = context.as_ptr().cast();
+    let decided = director_fast(context);
+    if decided != UNDECIDED {
+        return decided;
+    }
+    match director_branch(context) {
+        NEIGHBOURS => director_neighbours(context),
+        IP4 => director_ip4(context),
+        IP6 => director_ip6(context),
+        decided => decided,
+    }
+}
+
+/// The fast path.
+#[unsafe(no_mangle)]
+#[inline(never)]
+#[expect(unsafe_code, reason = "only what has a name for others is a global function")]
+extern "C" fn director_fast(context: *mut xdp_md) -> u32 {
+    let context = XdpContext::new(context);
     let mut frame = XdpFrame::new(&context);
-    let action = direct(&mut frame, &KernelTables);
-    count(&action, frame.len());
+    match fast(&mut frame, &KernelTables) {
+        Some(action) => finish(&context, frame.len(), &action),
+        None => UNDECIDED,
+    }
+}
+
+/// Which part of the full decision a packet needs.
+#[unsafe(no_mangle)]
+#[inline(never)]
+#[expect(unsafe_code, reason = "only what has a name for others is a global function")]
+extern "C" fn director_branch(context: *mut xdp_md) -> u32 {
+    let context = XdpContext::new(context);
+    let frame = XdpFrame::new(&context);
+    match branch(&frame, &KernelTables) {
+        Branch::Neighbours => NEIGHBOURS,
+        Branch::Ip4 => IP4,
+        Branch::Ip6 => IP6,
+        Branch::NotIp => finish(&context, frame.len(), &Action::pass(Reason::NotIp)),
+        Branch::NotForUs => finish(&context, frame.len(), &Action::pass(Reason::NotForUs)),
+    }
+}
+
+/// ARP, solicitations and advertisements.
+#[unsafe(no_mangle)]
+#[inline(never)]
+#[expect(unsafe_code, reason = "only what has a name for others is a global function")]
+extern "C" fn director_neighbours(context: *mut xdp_md) -> u32 {
+    let context = XdpContext::new(context);
+    let mut frame = XdpFrame::new(&context);
+    let action = neighbours(&mut frame, &KernelTables);
+    finish(&context, frame.len(), &action)
+}
+
+/// Counts what a packet of `len` bytes got, and tells the kernel.
+#[inline(always)]
+pub(crate) fn finish(context: &XdpContext, len: usize, action: &Action) -> u32 {
+    count(action, len);
     // Compiled in, but cut out by the verifier unless the controller is asked to log packets.
-    debug!(&context, "{} to member {}", action.reason.name(), action.member.0);
+    debug!(context, "{} to member {}", action.reason.name(), action.member.0);
     match action.verb {
         Verb::Pass => xdp_action::XDP_PASS,
         Verb::Drop => xdp_action::XDP_DROP,

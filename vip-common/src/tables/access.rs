@@ -1,8 +1,8 @@
 //! How the decision reaches the tables: implemented by the kernel's shell and, in memory, for the host.
 
 use super::{
-    Egress, EgressId, Flow, FlowId4, FlowId6, FlowState, FragmentId, FragmentOwner, Member, MemberId, Port,
-    Service, ServiceKey4, ServiceKey6, Slot, Station, Terms, WideKey4, WideKey6,
+    Egress, EgressId, FlowEntry, FlowId4, FlowId6, FlowState, FragmentId, FragmentOwner, Member, MemberId,
+    Port, Service, ServiceKey4, ServiceKey6, Slot, Station, Terms, WideKey4, WideKey6,
 };
 use crate::{FlowKey, headers::Mac};
 
@@ -56,11 +56,11 @@ pub trait Tables {
     fn flow6(&self, id: &FlowId6) -> Option<Self::Entry<'_>>;
     /// Writes an entry of `FLOWS4`; one that is there stays, unless it is to be `replaced`. False if nothing was
     /// written.
-    fn insert4(&self, id: &FlowId4, flow: &Flow, replace: bool) -> bool;
+    fn insert4(&self, id: &FlowId4, flow: &FlowEntry, replace: bool) -> bool;
     /// Writes an entry of `FLOWS6`, as [`insert4`](Tables::insert4).
-    fn insert6(&self, id: &FlowId6, flow: &Flow, replace: bool) -> bool;
-    /// Where the first fragment of a datagram went.
-    fn fragment(&self, id: &FragmentId) -> Option<&FragmentOwner>;
+    fn insert6(&self, id: &FlowId6, flow: &FlowEntry, replace: bool) -> bool;
+    /// The member that the first fragment of a datagram went to, if it did so lately; else nobody.
+    fn fragment(&self, id: &FragmentId, now: u64) -> MemberId;
     /// Remembers where a first fragment went.
     fn remember_fragment(&self, id: &FragmentId, owner: &FragmentOwner);
     /// Takes one answer off what this CPU may send in a tick; false if none is left.
@@ -70,7 +70,7 @@ pub trait Tables {
 /// An entry of the flow table.
 pub trait Entry {
     /// All of it. `member` and `generation` agree; the rest may be a packet older or newer.
-    fn flow(&self) -> Flow;
+    fn flow(&self) -> FlowEntry;
     /// Notes that a packet was seen at `tick`; nothing is written if that is known.
     fn touch(&self, tick: u32);
     /// Notes how far the flow is; nothing is written if that is known.

@@ -1,8 +1,6 @@
 //! What is counted, and what the sweeper finds.
 
-use bytemuck::{Pod, Zeroable};
-
-use super::layout;
+use super::{Terms, layout};
 
 /// Entries of `REASON_COUNTS`.
 pub const REASON_ENTRIES: u32 = 64;
@@ -35,6 +33,24 @@ layout! {
     }
 }
 
+impl InsertCount {
+    /// Takes one entry off the allowance, and counts it; false, and counted so, if none is left.
+    #[inline(always)]
+    pub fn may_insert(&mut self, terms: &Terms) -> bool {
+        if self.period != terms.period {
+            self.period = terms.period;
+            self.used = 0;
+        }
+        let may = self.used < terms.allowance;
+        if may {
+            self.used += 1;
+            self.inserted += 1;
+        } else {
+            self.refused += 1;
+        }
+        may
+    }
+}
 
 layout! {
     /// What the sweeper found, added up since the table was made but for `live`: value of `SWEEP`.

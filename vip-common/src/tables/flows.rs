@@ -1,8 +1,6 @@
 //! What is remembered: flows of slots that change, and first fragments.
 
-use bytemuck::{Pod, Zeroable};
-
-use super::{MemberId, layout};
+use super::{MemberId, Tables, layout};
 
 /// A tick of the flow table's clock is 2³⁰ ns, a little more than a second.
 pub const TICK_BITS: u32 = 30;
@@ -51,7 +49,7 @@ layout! {
 
 layout! {
     /// Where a flow lives: value of `FLOWS4` and `FLOWS6`.
-    Flow[24] {
+    FlowEntry[24] {
         /// The member, if it still is of that generation.
         member: MemberId,
         /// Generation of the member when this was written.
@@ -79,7 +77,7 @@ pub enum FlowState {
     Closing = 3,
 }
 
-impl Flow {
+impl FlowEntry {
     /// True once something has continued the SYN.
     #[inline(always)]
     #[must_use]
@@ -98,6 +96,36 @@ impl Flow {
     }
 }
 
+/// What becomes of an entry of the flow table when it is looked at.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Fate {
+    /// Nobody will ask for it again: it is deleted.
+    Over,
+    /// It stays.
+    Kept,
+    /// It stays, and its slot must remember: the flow lives elsewhere than where the slot's new flows go.
+    Held,
+}
+
+impl FlowEntry {
+    /// The fate of this entry at tick `now`: rules 12 and 13 of slots that remember.
+    #[inline(always)]
+    #[must_use]
+    pub fn fate<T: Tables>(&self, tables: &T, service: u32, now: u32) -> Fate {
+        let (Some(terms), Some(slot)) = (tables.terms(service), tables.slot(self.slot)) else {
+            return Fate::Over;
+        };
+        let same = tables.generation(self.member).is_some_and(|now| now == self.generation);
+        let is_asked_for = slot.is_tracked() || terms.always != 0;
+        if !same || !is_asked_for || self.is_over(now, terms.idle) {
+            return Fate::Over;
+        }
+        // The dead hold nothing: their flows are lost, or last until the window ends.
+        let alive = tables.member(self.member).is_some_and(|member| member.is_alive());
+        if alive && slot.current != self.member { Fate::Held } else { Fate::Kept }
+    }
+}
+
 layout! {
     /// A service's part of the flow table: value of `TERMS`, two words.
     Terms[16] {
@@ -107,8 +135,8 @@ layout! {
         allowance: u32,
         /// Ticks after which a silent flow is forgotten.
         idle: u32,
-        /// Not used: 0.
-        zero: u32,
+        /// 1 where every flow of the service is tracked, whatever its slot says; else 0.
+        always: u32,
     }
 }
 
@@ -121,7 +149,7 @@ layout! {
         destination: [u8; 16],
         /// Identification; of IPv4 the first 2 bytes.
         id: [u8; 4],
-        /// IP protocol number (IPv6: that behind the fragment header).
+        /// IP protocol number; of IPv6 0.
         protocol: u8,
         /// IP version, 4 or 6.
         version: u8,
@@ -135,9 +163,22 @@ layout! {
     FragmentOwner[16] {
         /// The member.
         member: MemberId,
-        /// Its generation.
-        generation: u32,
+        /// Not used: 0.
+        zero: u32,
         /// When, in ns.
         at: u64,
+    }
+}
+
+impl FragmentOwner {
+    /// The member at the time `now`, in ns, if that is not too long ago; else nobody.
+    #[inline(always)]
+    #[must_use]
+    pub const fn member_at(&self, now: u64) -> MemberId {
+        if now.wrapping_sub(self.at).cast_signed() > FRAGMENT_LIFE.cast_signed() {
+            MemberId::NOBODY
+        } else {
+            self.member
+        }
     }
 }

@@ -13,6 +13,8 @@ pub struct MemberId(pub u32);
 impl MemberId {
     /// The id of a slot that nobody owns.
     pub const NOBODY: Self = Self(0);
+    /// An id that no table has: what a broken table leads to.
+    pub(crate) const LOST: Self = Self(u32::MAX);
 }
 
 /// An egress's number in `EGRESSES`; 0 is none.
@@ -171,6 +173,25 @@ impl Egress {
     #[must_use]
     pub const fn untouched(ifindex: u32, mac: Mac) -> Self {
         Self { ifindex, mac, tags: Self::AS_IT_CAME, zero: 0, vlans: [[0; 2]; 2] }
+    }
+}
+
+layout! {
+    /// A MAC: key of `STATIONS`.
+    StationKey[8] {
+        /// The MAC.
+        mac: Mac,
+        /// Hashed as key bytes, so it must be a field: 0.
+        zero: [u8; 2],
+    }
+}
+
+impl StationKey {
+    /// The key of a MAC.
+    #[inline(always)]
+    #[must_use]
+    pub const fn new(mac: Mac) -> Self {
+        Self { mac, zero: [0; 2] }
     }
 }
 

@@ -21,10 +21,10 @@ mod services;
 pub use access::{Entry, Tables};
 pub use counts::{InsertCount, MemberCount, REASON_ENTRIES, Sweep};
 pub use flows::{
-    ANSWERS_A_TICK, Flow, FlowId4, FlowId6, FlowState, FragmentId, FragmentOwner, FRAGMENT_LIFE,
+    ANSWERS_A_TICK, FRAGMENT_LIFE, Fate, FlowEntry, FlowId4, FlowId6, FlowState, FragmentId, FragmentOwner,
     PENDING_TICKS, TICK_BITS, Terms, tick,
 };
-pub use members::{Egress, EgressId, Member, MemberEntry, MemberId, Port, Slot, Station};
+pub use members::{Egress, EgressId, Member, MemberEntry, MemberId, Port, Slot, Station, StationKey};
 pub use services::{
     OnDead, Service, ServiceKey4, ServiceKey6, VIP_BITS, VIP_WORDS, WideKey4, WideKey6, own_bit4, own_bit6,
     vip_bit4, vip_bit6,
@@ -53,13 +53,13 @@ pub mod names {
     pub const MEMBERS: &str = "MEMBERS";
     /// [`Egress`](super::Egress) by egress id.
     pub const EGRESSES: &str = "EGRESSES";
-    /// [`Station`](super::Station) by MAC: the lower 6 bytes, as they stand in a frame, of a word.
+    /// [`Station`](super::Station) by [`StationKey`](super::StationKey).
     pub const STATIONS: &str = "STATIONS";
     /// The one [`FlowKey`](crate::FlowKey).
     pub const FLOW_KEY: &str = "FLOW_KEY";
-    /// [`Flow`](super::Flow) by [`FlowId4`](super::FlowId4).
+    /// [`FlowEntry`](super::FlowEntry) by [`FlowId4`](super::FlowId4).
     pub const FLOWS4: &str = "FLOWS4";
-    /// [`Flow`](super::Flow) by [`FlowId6`](super::FlowId6).
+    /// [`FlowEntry`](super::FlowEntry) by [`FlowId6`](super::FlowId6).
     pub const FLOWS6: &str = "FLOWS6";
     /// [`Terms`](super::Terms) by service id.
     pub const TERMS: &str = "TERMS";

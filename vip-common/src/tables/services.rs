@@ -1,7 +1,5 @@
 //! Services and VIPs as clients address them.
 
-use bytemuck::{Pod, Zeroable};
-
 use super::layout;
 
 layout! {
@@ -167,6 +165,8 @@ impl Service {
     pub const STANDBY: u32 = 1 << 8;
     /// VIP's own entry: it has services in `WIDE4` or `WIDE6`.
     pub const WIDE: u32 = 1 << 9;
+    /// This very box is a member.
+    pub const HERE: u32 = 1 << 10;
 
     /// What only the full path does.
     pub(crate) const UNCOMMON: u32 = Self::BY_ADDRESSES | Self::PEERS;

@@ -1,0 +1,284 @@
+//! The rows of what an IP packet gets, in their order, up to whom it is for. Who that is, the owner of a flow, is not
+//! decided here, and nothing is forwarded.
+
+use bytemuck::Zeroable;
+
+use crate::{
+    Frame, Tables,
+    action::{Action, Reason},
+    arrival::Arrival,
+    echo::{self, Echo},
+    family::Family,
+    flow::Flow,
+    headers::Icmp,
+    packet::{self, FARTHEST, Layout, Packet, Part, Segment},
+    tables::{FragmentId, MemberId, Service, Station},
+};
+
+/// What the rows say of a packet.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[repr(u32)]
+pub enum Row {
+    /// Its case's `action`.
+    Gets,
+    /// It is to its case's `service`.
+    To,
+    /// It is to no service, and answered so.
+    Refused,
+    /// It is an ICMP error: [`row_of_error`] says more.
+    Error,
+}
+
+/// A packet, and what was found out about it. Its parts are aligned as the kernel's verifier wants its stack to be.
+#[repr(C, align(8))]
+pub struct Case<Address> {
+    /// The service; its ring may be another one.
+    pub(crate) service: Service,
+    /// The packet. Its flow is the one that it is placed by: of an ICMP error the one that it is about, of what says of no
+    /// port that of the addresses.
+    pub(crate) packet: Packet<Address>,
+    pub(crate) action: Action,
+    /// The member of its first fragment, or nobody.
+    pub(crate) found: MemberId,
+    /// The flow is the packet's own, and may be remembered.
+    pub(crate) remembered: bool,
+}
+
+impl<Address: Zeroable> Case<Address> {
+    /// Nothing is known yet.
+    #[inline(always)]
+    pub(crate) fn new() -> Self {
+        Self {
+            action: Action::pass(Reason::NotForUs),
+            service: Service::zeroed(),
+            packet: Packet::unread(),
+            remembered: false,
+            found: MemberId::NOBODY,
+        }
+    }
+
+    #[inline(always)]
+    fn gets(&mut self, action: Action) -> Row {
+        self.action = action;
+        Row::Gets
+    }
+}
+
+/// What an ICMP message is about.
+#[derive(Clone, Copy, PartialEq, Eq)]
+#[repr(u8)]
+enum About {
+    /// Nothing; or it is no ICMP message.
+    Itself,
+    /// It asks for an echo.
+    Echo,
+    /// An error.
+    Error,
+}
+
+/// The row of an IP packet for one of the port's MACs.
+#[inline(always)]
+pub(crate) fn row_of<I: Layout + Echo, F: Frame, T: Tables>(
+    frame: &mut F,
+    tables: &T,
+    case: &mut Case<I::Address>,
+) -> Row {
+    let Some(arrival) = Arrival::of(frame, tables) else {
+        return case.gets(Action::pass(Reason::NotForUs));
+    };
+    let Some(header) = frame.read::<I::Header>(arrival.network).filter(I::is_version) else {
+        return case.gets(Action::pass(Reason::Malformed));
+    };
+    let (source, address) = (I::source(&header), I::destination(&header));
+    if !tables.may_be_vip(I::vip_bit(address)) {
+        return case.gets(Action::pass(Reason::NoVip));
+    }
+    let Some(vip) = I::vip(tables, address) else {
+        return case.gets(Action::pass(Reason::NoVip));
+    };
+    if source == address {
+        return case.gets(Action::drop(Reason::Land));
+    }
+    if I::is_no_machine(source) {
+        return case.gets(Action::drop(Reason::BadSource));
+    }
+    let expired = I::hops(&header) <= 1;
+    match packet::read::<I, F>(frame, arrival.network, &header, None) {
+        Ok(packet) => case.packet = packet,
+        Err(Reason::TinyFragment) if expired => return case.gets(Action::drop(Reason::TtlExpired)),
+        Err(reason) => return case.gets(Action::drop(reason)),
+    }
+    let Packet { payload, end, .. } = case.packet;
+    let mut about = About::Itself;
+    if case.packet.flow.protocol == I::ICMP && case.packet.part == Part::Whole && !case.packet.unknown {
+        let message = frame.read::<Icmp>(payload).filter(|_| payload + size_of::<Icmp>() <= end);
+        let Some(message) = message else {
+            return case.gets(Action::drop(Reason::Malformed));
+        };
+        if message.kind == I::REQUEST && message.code == 0 {
+            about = About::Echo;
+        } else if I::is_error(message.kind) {
+            about = About::Error;
+        }
+    }
+    let service = service_of::<I, T>(tables, vip, &case.packet);
+    if expired && !service.unwrap_or(vip).has(Service::KEEP_TTL) {
+        return case.gets(Action::drop(Reason::TtlExpired));
+    }
+    if I::is_own(tables, source) {
+        let station = tables.station(arrival.source);
+        return case.gets(Action::bounced(station.map_or(MemberId::NOBODY, |station| station.member)));
+    }
+    if about == About::Error {
+        return Row::Error;
+    }
+    if about == About::Echo && !vip.has(Service::FORWARDS_ECHO) {
+        return case.gets(if vip.has(Service::ANSWERS_ECHO) {
+            echo::answer::<I, F>(frame, &arrival, payload)
+        } else {
+            Action::drop(Reason::NoBackend)
+        });
+    }
+    to_service::<I, T>(tables, &arrival, vip, service, case, about)
+}
+
+/// The row of an ICMP error: it goes to the owner of the flow that it is about.
+#[inline(always)]
+pub(crate) fn row_of_error<I: Layout, F: Frame, T: Tables>(
+    frame: &mut F,
+    tables: &T,
+    case: &mut Case<I::Address>,
+) -> Row {
+    let Some(arrival) = Arrival::of(frame, tables) else {
+        return case.gets(Action::pass(Reason::NotForUs));
+    };
+    let Some(vip) = I::vip(tables, case.packet.flow.destination) else {
+        return case.gets(Action::pass(Reason::NoVip));
+    };
+    let mut about = About::Itself;
+    if let Some(quoted) = quoted::<I, F>(frame, &case.packet) {
+        case.packet = quoted;
+        about = About::Error;
+    }
+    let service = service_of::<I, T>(tables, vip, &case.packet);
+    to_service::<I, T>(tables, &arrival, vip, service, case, about)
+}
+
+/// The packet that an ICMP error quotes, turned round: whom it was sent to is who sends the flow. `None` if it is not from
+/// the VIP that the error was sent to, or can't be read.
+#[inline(always)]
+fn quoted<I: Layout, F: Frame>(frame: &mut F, packet: &Packet<I::Address>) -> Option<Packet<I::Address>> {
+    // The verifier knows no bound of what an earlier step found.
+    if packet.payload > FARTHEST {
+        return None;
+    }
+    let at = packet.payload + size_of::<Icmp>();
+    let header = frame.read::<I::Header>(at).filter(I::is_version)?;
+    if at + size_of::<I::Header>() > packet.end || I::source(&header) != packet.flow.destination {
+        return None;
+    }
+    let quote = packet::read::<I, F>(frame, at, &header, Some(packet.end)).ok()?;
+    let flow = Flow {
+        source: quote.flow.destination,
+        destination: quote.flow.source,
+        source_port: quote.flow.destination_port,
+        destination_port: quote.flow.source_port,
+        protocol: quote.flow.protocol,
+    };
+    Some(Packet { flow, segment: Segment::DATAGRAM, ..quote })
+}
+
+/// The row of a packet to a service, if there is one that takes it.
+#[inline(always)]
+fn to_service<I: Family, T: Tables>(
+    tables: &T,
+    arrival: &Arrival,
+    vip: &Service,
+    service: Option<&Service>,
+    case: &mut Case<I::Address>,
+    about: About,
+) -> Row {
+    let packet = &mut case.packet;
+    // What says of no port is to no service in particular: the VIP's own ring places it.
+    let is_portless = about == About::Echo
+        || packet.part == Part::Later
+        || packet.unknown
+        || (about == About::Error && !packet.has_ports);
+    case.service = match service {
+        Some(service) if about != About::Echo => *service,
+        _ if is_portless => *vip,
+        _ if vip.has(Service::LOCAL) => return case.gets(Action::pass(Reason::LocalVip)),
+        _ if vip.has(Service::RESETS) && about == About::Itself => return Row::Refused,
+        _ => return case.gets(Action::drop(Reason::UnknownPort)),
+    };
+    let service = &mut case.service;
+    let mut reason = Reason::Forwarded;
+    let by_addresses = service.has(Service::BY_ADDRESSES);
+    if packet.part == Part::Later && about == About::Itself && !by_addresses {
+        // A later fragment goes after its first one, if that was seen.
+        case.found = tables.fragment(&fragment_id::<I>(packet), tables.clock());
+        if case.found == MemberId::NOBODY {
+            reason = Reason::FragmentBeforeFirst;
+        }
+    }
+    if about == About::Error && !packet.has_ports {
+        reason = Reason::QuoteWithoutPorts;
+    }
+    if by_addresses || !packet.has_ports {
+        let protocol = if packet.unknown { 0 } else { packet.flow.protocol };
+        packet.flow = Flow::by_addresses(packet.flow.source, packet.flow.destination, protocol);
+    }
+    // An error is answered by none, whatever it quotes.
+    packet.has_ports &= about == About::Itself;
+    case.remembered = about == About::Itself && packet.part != Part::Later;
+    if service.has(Service::PEERS) && is_director(tables.station(arrival.source)) {
+        // Another director chose this box as a member; else it goes to members that are no directors, or it would go
+        // round.
+        if service.has(Service::HERE) {
+            return case.gets(Action::pass(Reason::ChosenByPeer));
+        }
+        if service.peers_first == 0 {
+            return case.gets(Action::drop(Reason::PeerLoop));
+        }
+        service.ring_first = service.peers_first;
+        service.flags &= !Service::TAKES_TURNS;
+        case.remembered = false;
+    }
+    case.action = Action::pass(reason);
+    Row::To
+}
+
+#[inline(always)]
+fn is_director(station: Option<&Station>) -> bool {
+    station.is_some_and(|station| station.flags & Station::DIRECTOR != 0)
+}
+
+/// The datagram of a fragment.
+#[inline(always)]
+pub(crate) fn fragment_id<I: Family>(packet: &Packet<I::Address>) -> FragmentId {
+    I::fragment_id(packet.flow.source, packet.flow.destination, packet.id, packet.flow.protocol)
+}
+
+/// The service that a packet is to: the one of exactly its port, else one of many ports. A later fragment does not say its
+/// port: it is to the service that takes such packets of its protocol.
+#[inline(always)]
+fn service_of<'t, I: Family, T: Tables>(
+    tables: &'t T,
+    vip: &Service,
+    packet: &Packet<I::Address>,
+) -> Option<&'t Service> {
+    let Flow { destination, destination_port, protocol, .. } = packet.flow;
+    if packet.unknown {
+        return None;
+    }
+    let port = packet.has_ports.then_some(destination_port);
+    // Under port 0 there is the service that takes what says of no port; what says 0 is to no service of one port.
+    let says_no_port = !packet.has_ports && packet.part == Part::Later;
+    if says_no_port || (packet.has_ports && destination_port != [0; 2]) {
+        let exact = I::service(tables, destination, destination_port, protocol);
+        if exact.is_some() {
+            return exact;
+        }
+    }
+    if vip.has(Service::WIDE) { I::wide(tables, destination, port, protocol) } else { None }
+}

@@ -1,0 +1,141 @@
+//! The steps of the full decision about an IP packet, and their order.
+//!
+//! In the kernel each step is a global function: it is verified once and by itself, whatever the steps before it found,
+//! and its stack is gone when the next one needs it. What a step must know of those before it is in its [`Case`], and
+//! counts for nothing until it is checked: the verifier takes it for any bytes.
+
+use crate::{
+    Frame, Tables,
+    action::{Action, Reason},
+    arrival::Arrival,
+    deliver::deliver,
+    echo::Echo,
+    family::Family,
+    owner::{Owner, owner_of},
+    packet::{Layout, Packet, Part},
+    reset::{Resets, dropped_instead, reset},
+    rows::{Case, Row, fragment_id, row_of, row_of_error},
+    tables::{FragmentOwner, MemberId, Service},
+};
+
+/// Bit of [`Steps::owner`] that says: the packet opens the flow.
+const OPENS: u64 = 1 << 32;
+
+/// The steps, however they are called. Each returns a word at most: so much a function in the kernel can return.
+pub trait Steps<I: Family> {
+    /// Finds the row of the packet.
+    fn row(&mut self, case: &mut Case<I::Address>) -> Row;
+    /// Finds the row of an ICMP error.
+    fn row_of_error(&mut self, case: &mut Case<I::Address>) -> Row;
+    /// Finds the owner of the flow: its id, and above it whether the packet opens the flow.
+    fn owner(&mut self, case: &Case<I::Address>) -> u64;
+    /// Hands the packet to the owner; true if a member got it. Where a reset is due, the case's action says so, and nothing
+    /// has been done.
+    fn hand_over(&mut self, case: &mut Case<I::Address>, owner: u64) -> bool;
+    /// Remembers where a first fragment went; true if the later ones need it.
+    fn remember_first(&mut self, case: &Case<I::Address>) -> bool;
+    /// Answers a packet that nobody takes: `reason` if that was done, else the reason to drop it.
+    fn reset(&mut self, case: &Case<I::Address>, reason: Reason) -> Reason;
+}
+
+/// Takes the steps.
+#[inline(always)]
+pub fn take<I: Family, S: Steps<I>>(steps: &mut S) -> Action {
+    let mut case = Case::new();
+    let mut row = steps.row(&mut case);
+    if row == Row::Error {
+        row = steps.row_of_error(&mut case);
+    }
+    match row {
+        Row::To => {
+            let owner = match case.found {
+                MemberId::NOBODY => steps.owner(&case),
+                found => u64::from(found.0),
+            };
+            if steps.hand_over(&mut case, owner) && case.packet.part == Part::First {
+                steps.remember_first(&case);
+            }
+        }
+        Row::Refused => case.action = Action::drop(Reason::ResetUnknownPort),
+        Row::Gets | Row::Error => return case.action,
+    }
+    let wanted = case.action.reason;
+    if dropped_instead(wanted).is_none() {
+        return case.action;
+    }
+    match steps.reset(&case, wanted) {
+        counted if counted == wanted => Action::answer(counted),
+        counted => Action::drop(counted),
+    }
+}
+
+/// The steps, called as they are.
+pub struct Inline<'a, F: Frame, T: Tables> {
+    /// The frame.
+    pub frame: &'a mut F,
+    /// The tables.
+    pub tables: &'a T,
+}
+
+impl<I: Layout + Echo + Resets, F: Frame, T: Tables> Steps<I> for Inline<'_, F, T> {
+    #[inline(always)]
+    fn row(&mut self, case: &mut Case<I::Address>) -> Row {
+        row_of::<I, F, T>(self.frame, self.tables, case)
+    }
+
+    #[inline(always)]
+    fn row_of_error(&mut self, case: &mut Case<I::Address>) -> Row {
+        row_of_error::<I, F, T>(self.frame, self.tables, case)
+    }
+
+    #[inline(always)]
+    fn owner(&mut self, case: &Case<I::Address>) -> u64 {
+        owner::<I, T>(self.tables, case)
+    }
+
+    #[inline(always)]
+    #[expect(clippy::cast_possible_truncation, reason = "the lower half is the id")]
+    fn hand_over(&mut self, case: &mut Case<I::Address>, owner: u64) -> bool {
+        let Some(arrival) = Arrival::of(self.frame, self.tables) else { return false };
+        let owner = Owner { member: MemberId(owner as u32), opens: owner & OPENS != 0 };
+        let action = deliver::<I, F, T>(self.frame, self.tables, &arrival, &case.service, owner);
+        let of_peers = case.service.peers_first != 0 && case.service.ring_first == case.service.peers_first;
+        case.action = if action.is_forwarded() {
+            action.because(case.action.reason)
+        } else if of_peers && case.service.has(Service::PEERS) && owner.member == MemberId::NOBODY {
+            Action::drop(Reason::PeerLoop)
+        } else {
+            action
+        };
+        case.action.member != MemberId::NOBODY
+    }
+
+    #[inline(always)]
+    fn remember_first(&mut self, case: &Case<I::Address>) -> bool {
+        remember_first::<I, T>(self.tables, case)
+    }
+
+    #[inline(always)]
+    fn reset(&mut self, case: &Case<I::Address>, reason: Reason) -> Reason {
+        reset::<I, F, T>(self.frame, self.tables, &case.packet, reason)
+    }
+}
+
+/// [`Steps::owner`], which needs no frame.
+#[inline(always)]
+pub fn owner<I: Family, T: Tables>(tables: &T, case: &Case<I::Address>) -> u64 {
+    let Packet { flow, segment, .. } = &case.packet;
+    let owner = owner_of::<I, T>(tables, &case.service, flow, segment, case.remembered);
+    u64::from(owner.member.0) | if owner.opens && case.remembered { OPENS } else { 0 }
+}
+
+/// [`Steps::remember_first`], which needs no frame.
+#[inline(always)]
+pub fn remember_first<I: Family, T: Tables>(tables: &T, case: &Case<I::Address>) -> bool {
+    let needed = case.remembered && !case.service.has(Service::BY_ADDRESSES);
+    if needed {
+        let owner = FragmentOwner { member: case.action.member, zero: 0, at: tables.clock() };
+        tables.remember_fragment(&fragment_id::<I>(&case.packet), &owner);
+    }
+    needed
+}

@@ -1,0 +1,144 @@
+//! The steps of the full decision about an IP packet, each a global function.
+
+#![expect(unsafe_code, reason = "only what has a name for others is a global function; they take pointers")]
+
+use aya_ebpf::{bindings::xdp_md, programs::XdpContext};
+use vip_common::{
+    Case, Frame as _, Reason, Row, V4, V6,
+    steps::{self, Inline, Steps, take},
+};
+
+use crate::{finish, frame::XdpFrame, maps::KernelTables};
+
+/// The way to the steps: the packet's context.
+struct Calls(*mut xdp_md);
+
+/// Rows as the words that functions return.
+fn row(word: u32) -> Row {
+    [Row::Gets, Row::To, Row::Refused, Row::Error]
+        .into_iter()
+        .find(|row| *row as u32 == word)
+        .unwrap_or(Row::Gets)
+}
+
+/// Defines one step that needs the frame.
+macro_rules! step {
+    (
+        $name:ident($context:ident, $case:ident: $type:ty $(, $more:ident: $more_type:ty)?) -> $result:ty,
+        |$frame:ident| $body:block
+    ) => {
+        #[unsafe(no_mangle)]
+        #[inline(never)]
+        extern "C" fn $name($context: *mut xdp_md, $case: *mut $type $(, $more: $more_type)?) -> $result {
+            // SAFETY: the caller's case lives on its stack, and nobody else has it; the kernel checks it to be as long, or
+            // null.
+            let Some($case) = (unsafe { $case.as_mut() }) else { return 0 };
+            let context = XdpContext::new($context);
+            let $frame = &mut XdpFrame::new(&context);
+            $body
+        }
+    };
+}
+
+/// Defines the steps of a family, under these names, and the function that takes them.
+macro_rules! steps {
+    (
+        $family:ident, $address:ty, $whole:ident, $row:ident, $row_of_error:ident, $owner:ident, $hand_over:ident,
+        $remember_first:ident, $reset:ident
+    ) => {
+        impl Steps<$family> for Calls {
+            #[inline(always)]
+            fn row(&mut self, case: &mut Case<$address>) -> Row {
+                row($row(self.0, case))
+            }
+
+            #[inline(always)]
+            fn row_of_error(&mut self, case: &mut Case<$address>) -> Row {
+                row($row_of_error(self.0, case))
+            }
+
+            #[inline(always)]
+            fn owner(&mut self, case: &Case<$address>) -> u64 {
+                $owner(case)
+            }
+
+            #[inline(always)]
+            fn hand_over(&mut self, case: &mut Case<$address>, owner: u64) -> bool {
+                $hand_over(self.0, case, owner) != 0
+            }
+
+            #[inline(always)]
+            fn remember_first(&mut self, case: &Case<$address>) -> bool {
+                $remember_first(case) != 0
+            }
+
+            #[inline(always)]
+            fn reset(&mut self, case: &Case<$address>, reason: Reason) -> Reason {
+                Reason::numbered($reset(self.0, (&raw const *case).cast_mut(), reason as u32))
+            }
+        }
+
+        /// The full decision about an IP packet of this family.
+        #[unsafe(no_mangle)]
+        #[inline(never)]
+        pub(crate) extern "C" fn $whole(context: *mut xdp_md) -> u32 {
+            let action = take::<$family, _>(&mut Calls(context));
+            let context = XdpContext::new(context);
+            let len = XdpFrame::new(&context).whole_len();
+            finish(&context, len, &action)
+        }
+
+        step!($row(context, case: Case<$address>) -> u32, |frame| {
+            Steps::<$family>::row(&mut Inline { frame, tables: &KernelTables }, case) as u32
+        });
+        step!($row_of_error(context, case: Case<$address>) -> u32, |frame| {
+            Steps::<$family>::row_of_error(&mut Inline { frame, tables: &KernelTables }, case) as u32
+        });
+        step!($hand_over(context, case: Case<$address>, owner: u64) -> u32, |frame| {
+            u32::from(Steps::<$family>::hand_over(&mut Inline { frame, tables: &KernelTables }, case, owner))
+        });
+        step!($reset(context, case: Case<$address>, reason: u32) -> u32, |frame| {
+            let reason = Reason::numbered(reason);
+            Steps::<$family>::reset(&mut Inline { frame, tables: &KernelTables }, case, reason) as u32
+        });
+
+        #[unsafe(no_mangle)]
+        #[inline(never)]
+        extern "C" fn $owner(case: *const Case<$address>) -> u64 {
+            // SAFETY: the caller's case lives on its stack; the kernel checks it to be as long, or null.
+            let Some(case) = (unsafe { case.as_ref() }) else { return 0 };
+            steps::owner::<$family, _>(&KernelTables, case)
+        }
+
+        #[unsafe(no_mangle)]
+        #[inline(never)]
+        extern "C" fn $remember_first(case: *const Case<$address>) -> u32 {
+            // SAFETY: as above.
+            let Some(case) = (unsafe { case.as_ref() }) else { return 0 };
+            u32::from(steps::remember_first::<$family, _>(&KernelTables, case))
+        }
+    };
+}
+
+steps!(
+    V4,
+    [u8; 4],
+    director_ip4,
+    director_row4,
+    director_error4,
+    director_owner4,
+    director_hand_over4,
+    director_remember4,
+    director_reset4
+);
+steps!(
+    V6,
+    [u8; 16],
+    director_ip6,
+    director_row6,
+    director_error6,
+    director_owner6,
+    director_hand_over6,
+    director_remember6,
+    director_reset6
+);
