@@ -15,9 +15,9 @@ use crate::{
 /// Length of an advertisement with its one option.
 const ADVERTISEMENT_LEN: u16 = 32;
 const _: () = assert!(ADVERTISEMENT_LEN as usize == size_of::<Neighbour>() + size_of::<LinkLayerAddress>());
-/// Neighbour discovery messages are multiples of 8 bytes; ones with more than 8 such units of options are
-/// not looked into.
-const MAX_UNITS: usize = size_of::<Neighbour>() / 8 + 8;
+/// Neighbour discovery messages are multiples of 8 bytes; ones with more than 4 such units of options are not looked into:
+/// there are a link-layer address and a nonce (RFC 7527) to be told.
+const MAX_UNITS: usize = size_of::<Neighbour>() / 8 + 4;
 const ALL_NODES: [u8; 16] = [0xff, 2, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1];
 const ALL_NODES_MAC: Mac = [0x33, 0x33, 0, 0, 0, 1];
 

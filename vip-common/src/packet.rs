@@ -108,40 +108,69 @@ pub struct Behind {
     end: usize,
 }
 
-/// Reads a packet whose header starts at `at`. A quote, within an ICMP error, may stop anywhere: `quote_end` says where.
+/// Reads an IP header at `at` and looks behind its extensions, up to the transport header, which is not read yet. A `quote`,
+/// within an ICMP error, may stop anywhere.
 ///
 /// # Errors
-/// The reason to drop it.
+/// The reason to drop the packet.
 #[inline(always)]
 pub(crate) fn read<I: Layout, F: Frame>(
     frame: &mut F,
     at: usize,
     header: &I::Header,
-    quote_end: Option<usize>,
+    quote: bool,
 ) -> Result<Packet<I::Address>, Reason> {
-    let behind = I::behind(frame, at, header, quote_end.is_some())?;
-    let Behind { protocol, unknown, part, id, payload, end } = behind;
+    let Behind { protocol, unknown, part, id, payload, end } = I::behind(frame, at, header, quote)?;
     let flow = Flow::by_addresses(I::source(header), I::destination(header), protocol);
-    let mut packet =
-        Packet { flow, has_ports: false, unknown, segment: Segment::DATAGRAM, part, id, payload, end };
-    if part == Part::Later || unknown || !matches!(protocol, TCP | UDP | SCTP) {
-        return Ok(packet);
+    Ok(Packet { flow, has_ports: false, unknown, segment: Segment::DATAGRAM, part, id, payload, end })
+}
+
+impl<Address> Packet<Address> {
+    /// True if there is a transport header with ports.
+    #[inline(always)]
+    fn shows_ports(&self) -> bool {
+        self.part != Part::Later && !self.unknown && matches!(self.flow.protocol, TCP | UDP | SCTP)
     }
-    if let Some(quote_end) = quote_end {
-        // 8 bytes are what an error quotes at least (RFC 792); these four are enough.
-        let ports = frame.read::<[[u8; 2]; 2]>(payload).filter(|_| payload + 4 <= quote_end);
-        if let Some([source_port, destination_port]) = ports {
-            packet.flow = Flow { source_port, destination_port, ..packet.flow };
-            packet.has_ports = true;
+
+    /// Reads the transport header, if there is one with ports.
+    ///
+    /// # Errors
+    /// The reason to drop the packet.
+    #[inline(always)]
+    pub(crate) fn read_transport<F: Frame>(&mut self, frame: &F) -> Result<(), Reason> {
+        if !self.shows_ports() {
+            return Ok(());
         }
-        return Ok(packet);
+        let Some(at) = self.payload_at() else { return Err(Reason::Malformed) };
+        let len = self.end.wrapping_sub(at);
+        let transport = transport(frame, self.flow.protocol, at, len, self.part)?;
+        self.flow.source_port = transport.source_port;
+        self.flow.destination_port = transport.destination_port;
+        self.segment = transport.segment;
+        self.has_ports = true;
+        Ok(())
     }
-    let transport = transport(frame, protocol, payload, end - payload, part)?;
-    let Transport { source_port, destination_port, segment } = transport;
-    packet.flow = Flow { source_port, destination_port, ..packet.flow };
-    packet.has_ports = true;
-    packet.segment = segment;
-    Ok(packet)
+
+    /// Reads the ports of a packet that is quoted up to `end`: 8 bytes of the transport header are quoted at least
+    /// (RFC 792), and these four are enough.
+    #[inline(always)]
+    pub(crate) fn read_quoted_ports<F: Frame>(&mut self, frame: &F, end: usize) {
+        if !self.shows_ports() || self.payload + 4 > end {
+            return;
+        }
+        if let Some([source_port, destination_port]) = frame.read::<[[u8; 2]; 2]>(self.payload) {
+            self.flow.source_port = source_port;
+            self.flow.destination_port = destination_port;
+            self.has_ports = true;
+        }
+    }
+
+    /// Where the payload starts, if that is where a payload can start: what an earlier step found has no bound that the
+    /// verifier knows.
+    #[inline(always)]
+    pub(crate) fn payload_at(&self) -> Option<usize> {
+        (self.payload <= FARTHEST).then_some(self.payload)
+    }
 }
 
 /// What a transport header says.

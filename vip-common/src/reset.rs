@@ -10,7 +10,7 @@ use crate::{
     checksum::{field, pseudo4, pseudo6, sum},
     family::{Family, V4, V6},
     headers::{ICMP, ICMPV6, Icmp, Ipv4, Ipv6, TCP, Tcp, UDP},
-    packet::{FARTHEST, Packet, Part},
+    packet::{Packet, Part},
     tables::tick,
 };
 
@@ -54,14 +54,15 @@ pub(crate) fn reset<I: Resets, F: Frame, T: Tables>(
     }
     let Some(arrival) = Arrival::of(frame, tables) else { return dropped };
     let Some(header) = frame.read::<I::Header>(arrival.network) else { return dropped };
-    // The verifier knows no bound of what an earlier step found.
-    if packet.payload > FARTHEST || packet.end > packet.payload + usize::from(u16::MAX) {
+    let Some(payload) = packet.payload_at() else { return dropped };
+    let len = packet.end.wrapping_sub(payload);
+    if len > usize::from(u16::MAX) {
         return dropped;
     }
     let written = if protocol == TCP {
         let at = arrival.network;
-        frame.read::<Tcp>(packet.payload).and_then(|tcp| {
-            let answer = answer_to(&tcp, packet.end - packet.payload);
+        frame.read::<Tcp>(payload).and_then(|tcp| {
+            let answer = answer_to(&tcp, len);
             arrival.send_back(frame)?;
             I::write_reset(frame, at, &header, answer)
         })
@@ -166,7 +167,7 @@ impl Resets for V6 {
 /// How much of a packet is quoted, in bytes: a multiple of 4.
 #[inline(always)]
 fn quote_len<Address>(arrival: &Arrival, packet: &Packet<Address>) -> usize {
-    (packet.end - arrival.network).min(MAX_QUOTE) & !3
+    packet.end.saturating_sub(arrival.network).min(MAX_QUOTE) & !3
 }
 
 #[inline(always)]

@@ -11,7 +11,7 @@ use crate::{
     family::Family,
     flow::Flow,
     headers::Icmp,
-    packet::{self, FARTHEST, Layout, Packet, Part, Segment},
+    packet::{self, Layout, Packet, Part, Segment},
     tables::{FragmentId, MemberId, Service, Station},
 };
 
@@ -25,8 +25,10 @@ pub enum Row {
     To,
     /// It is to no service, and answered so.
     Refused,
-    /// It is an ICMP error: [`row_of_error`] says more.
+    /// It is an ICMP error: what it quotes must be [read](read_quoted), then it has another row.
     Error,
+    /// It was read: it has a [row](row_of).
+    Read,
 }
 
 /// A packet, and what was found out about it. Its parts are aligned as the kernel's verifier wants its stack to be.
@@ -42,6 +44,11 @@ pub struct Case<Address> {
     pub(crate) found: MemberId,
     /// The flow is the packet's own, and may be remembered.
     pub(crate) remembered: bool,
+    /// It has no hops left.
+    expired: bool,
+    /// Its source is an address of the director's own.
+    own: bool,
+    about: About,
 }
 
 impl<Address: Zeroable> Case<Address> {
@@ -54,6 +61,9 @@ impl<Address: Zeroable> Case<Address> {
             packet: Packet::unread(),
             remembered: false,
             found: MemberId::NOBODY,
+            expired: false,
+            own: false,
+            about: About::Unasked,
         }
     }
 
@@ -64,21 +74,23 @@ impl<Address: Zeroable> Case<Address> {
     }
 }
 
-/// What an ICMP message is about.
+/// What a packet is about.
 #[derive(Clone, Copy, PartialEq, Eq)]
 #[repr(u8)]
 enum About {
-    /// Nothing; or it is no ICMP message.
+    /// Not known yet.
+    Unasked,
+    /// Itself.
     Itself,
-    /// It asks for an echo.
+    /// An echo is asked for.
     Echo,
-    /// An error.
-    Error,
+    /// A flow that an ICMP error quotes.
+    Flow,
 }
 
-/// The row of an IP packet for one of the port's MACs.
+/// Reads an IP packet for one of the port's MACs: its row, if that is clear already, or [`Row::Read`].
 #[inline(always)]
-pub(crate) fn row_of<I: Layout + Echo, F: Frame, T: Tables>(
+pub(crate) fn read<I: Layout, F: Frame, T: Tables>(
     frame: &mut F,
     tables: &T,
     case: &mut Case<I::Address>,
@@ -90,94 +102,49 @@ pub(crate) fn row_of<I: Layout + Echo, F: Frame, T: Tables>(
         return case.gets(Action::pass(Reason::Malformed));
     };
     let (source, address) = (I::source(&header), I::destination(&header));
-    if !tables.may_be_vip(I::vip_bit(address)) {
+    if !tables.may_be_vip(I::vip_bit(address)) || I::vip(tables, address).is_none() {
         return case.gets(Action::pass(Reason::NoVip));
     }
-    let Some(vip) = I::vip(tables, address) else {
-        return case.gets(Action::pass(Reason::NoVip));
-    };
     if source == address {
         return case.gets(Action::drop(Reason::Land));
     }
     if I::is_no_machine(source) {
         return case.gets(Action::drop(Reason::BadSource));
     }
-    let expired = I::hops(&header) <= 1;
-    match packet::read::<I, F>(frame, arrival.network, &header, None) {
-        Ok(packet) => case.packet = packet,
-        Err(Reason::TinyFragment) if expired => return case.gets(Action::drop(Reason::TtlExpired)),
-        Err(reason) => return case.gets(Action::drop(reason)),
-    }
-    let Packet { payload, end, .. } = case.packet;
-    let mut about = About::Itself;
-    if case.packet.flow.protocol == I::ICMP && case.packet.part == Part::Whole && !case.packet.unknown {
-        let message = frame.read::<Icmp>(payload).filter(|_| payload + size_of::<Icmp>() <= end);
-        let Some(message) = message else {
-            return case.gets(Action::drop(Reason::Malformed));
-        };
-        if message.kind == I::REQUEST && message.code == 0 {
-            about = About::Echo;
-        } else if I::is_error(message.kind) {
-            about = About::Error;
+    case.expired = I::hops(&header) <= 1;
+    case.own = I::is_own(tables, source);
+    match packet::read::<I, F>(frame, arrival.network, &header, false) {
+        Ok(packet) => {
+            case.packet = packet;
+            Row::Read
         }
+        Err(Reason::TinyFragment) if case.expired => case.gets(Action::drop(Reason::TtlExpired)),
+        Err(reason) => case.gets(Action::drop(reason)),
     }
-    let service = service_of::<I, T>(tables, vip, &case.packet);
-    if expired && !service.unwrap_or(vip).has(Service::KEEP_TTL) {
-        return case.gets(Action::drop(Reason::TtlExpired));
-    }
-    if I::is_own(tables, source) {
-        let station = tables.station(arrival.source);
-        return case.gets(Action::bounced(station.map_or(MemberId::NOBODY, |station| station.member)));
-    }
-    if about == About::Error {
-        return Row::Error;
-    }
-    if about == About::Echo && !vip.has(Service::FORWARDS_ECHO) {
-        return case.gets(if vip.has(Service::ANSWERS_ECHO) {
-            echo::answer::<I, F>(frame, &arrival, payload)
-        } else {
-            Action::drop(Reason::NoBackend)
-        });
-    }
-    to_service::<I, T>(tables, &arrival, vip, service, case, about)
 }
 
-/// The row of an ICMP error: it goes to the owner of the flow that it is about.
+/// Reads the packet that an ICMP error quotes, if that is from the VIP that the error was sent to: turned round, whom it
+/// was sent to is who sends the flow. True if there is one.
 #[inline(always)]
-pub(crate) fn row_of_error<I: Layout, F: Frame, T: Tables>(
-    frame: &mut F,
-    tables: &T,
-    case: &mut Case<I::Address>,
-) -> Row {
-    let Some(arrival) = Arrival::of(frame, tables) else {
-        return case.gets(Action::pass(Reason::NotForUs));
-    };
-    let Some(vip) = I::vip(tables, case.packet.flow.destination) else {
-        return case.gets(Action::pass(Reason::NoVip));
-    };
-    let mut about = About::Itself;
-    if let Some(quoted) = quoted::<I, F>(frame, &case.packet) {
-        case.packet = quoted;
-        about = About::Error;
+pub(crate) fn read_quoted<I: Layout, F: Frame>(frame: &mut F, case: &mut Case<I::Address>) -> bool {
+    let quote = quoted::<I, F>(frame, &case.packet);
+    case.about = About::Itself;
+    if let Some(packet) = quote {
+        case.packet = packet;
+        case.about = About::Flow;
     }
-    let service = service_of::<I, T>(tables, vip, &case.packet);
-    to_service::<I, T>(tables, &arrival, vip, service, case, about)
+    case.about == About::Flow
 }
 
-/// The packet that an ICMP error quotes, turned round: whom it was sent to is who sends the flow. `None` if it is not from
-/// the VIP that the error was sent to, or can't be read.
 #[inline(always)]
 fn quoted<I: Layout, F: Frame>(frame: &mut F, packet: &Packet<I::Address>) -> Option<Packet<I::Address>> {
-    // The verifier knows no bound of what an earlier step found.
-    if packet.payload > FARTHEST {
-        return None;
-    }
-    let at = packet.payload + size_of::<Icmp>();
+    let at = packet.payload_at()? + size_of::<Icmp>();
     let header = frame.read::<I::Header>(at).filter(I::is_version)?;
     if at + size_of::<I::Header>() > packet.end || I::source(&header) != packet.flow.destination {
         return None;
     }
-    let quote = packet::read::<I, F>(frame, at, &header, Some(packet.end)).ok()?;
+    let mut quote = packet::read::<I, F>(frame, at, &header, true).ok()?;
+    quote.read_quoted_ports(frame, packet.end);
     let flow = Flow {
         source: quote.flow.destination,
         destination: quote.flow.source,
@@ -188,6 +155,57 @@ fn quoted<I: Layout, F: Frame>(frame: &mut F, packet: &Packet<I::Address>) -> Op
     Some(Packet { flow, segment: Segment::DATAGRAM, ..quote })
 }
 
+/// The row of a packet that was read.
+#[inline(always)]
+pub(crate) fn row_of<I: Echo, F: Frame, T: Tables>(
+    frame: &mut F,
+    tables: &T,
+    case: &mut Case<I::Address>,
+) -> Row {
+    let Some(arrival) = Arrival::of(frame, tables) else {
+        return case.gets(Action::pass(Reason::NotForUs));
+    };
+    let Packet { flow, part, unknown, end, .. } = case.packet;
+    if case.about == About::Unasked {
+        case.about = About::Itself;
+        match case.packet.read_transport(frame) {
+            Ok(()) => {}
+            Err(Reason::TinyFragment) if case.expired => return case.gets(Action::drop(Reason::TtlExpired)),
+            Err(reason) => return case.gets(Action::drop(reason)),
+        }
+        if flow.protocol == I::ICMP && part == Part::Whole && !unknown {
+            let at = case.packet.payload_at().filter(|at| at + size_of::<Icmp>() <= end);
+            let Some(message) = at.and_then(|at| frame.read::<Icmp>(at)) else {
+                return case.gets(Action::drop(Reason::Malformed));
+            };
+            if message.kind == I::REQUEST && message.code == 0 {
+                case.about = About::Echo;
+            } else if I::is_error(message.kind) {
+                return Row::Error;
+            }
+        }
+    }
+    let Some(vip) = I::vip(tables, flow.destination) else {
+        return case.gets(Action::pass(Reason::NoVip));
+    };
+    let service = service_of::<I, T>(tables, vip, &case.packet);
+    if case.expired && !service.unwrap_or(vip).has(Service::KEEP_TTL) {
+        return case.gets(Action::drop(Reason::TtlExpired));
+    }
+    if case.own {
+        let station = tables.station(arrival.source);
+        return case.gets(Action::bounced(station.map_or(MemberId::NOBODY, |station| station.member)));
+    }
+    if case.about == About::Echo && !vip.has(Service::FORWARDS_ECHO) {
+        let payload = case.packet.payload_at();
+        return case.gets(match payload {
+            Some(payload) if vip.has(Service::ANSWERS_ECHO) => echo::answer::<I, F>(frame, &arrival, payload),
+            _ => Action::drop(Reason::NoBackend),
+        });
+    }
+    to_service::<I, T>(tables, &arrival, vip, service, case)
+}
+
 /// The row of a packet to a service, if there is one that takes it.
 #[inline(always)]
 fn to_service<I: Family, T: Tables>(
@@ -196,14 +214,13 @@ fn to_service<I: Family, T: Tables>(
     vip: &Service,
     service: Option<&Service>,
     case: &mut Case<I::Address>,
-    about: About,
 ) -> Row {
-    let packet = &mut case.packet;
+    let (packet, about) = (&mut case.packet, case.about);
     // What says of no port is to no service in particular: the VIP's own ring places it.
     let is_portless = about == About::Echo
         || packet.part == Part::Later
         || packet.unknown
-        || (about == About::Error && !packet.has_ports);
+        || (about == About::Flow && !packet.has_ports);
     case.service = match service {
         Some(service) if about != About::Echo => *service,
         _ if is_portless => *vip,
@@ -221,7 +238,7 @@ fn to_service<I: Family, T: Tables>(
             reason = Reason::FragmentBeforeFirst;
         }
     }
-    if about == About::Error && !packet.has_ports {
+    if about == About::Flow && !packet.has_ports {
         reason = Reason::QuoteWithoutPorts;
     }
     if by_addresses || !packet.has_ports {

@@ -14,7 +14,7 @@ use crate::{
     owner::{Owner, owner_of},
     packet::{Layout, Packet, Part},
     reset::{Resets, dropped_instead, reset},
-    rows::{Case, Row, fragment_id, row_of, row_of_error},
+    rows::{self, Case, Row, fragment_id, row_of},
     tables::{FragmentOwner, MemberId, Service},
 };
 
@@ -23,10 +23,12 @@ const OPENS: u64 = 1 << 32;
 
 /// The steps, however they are called. Each returns a word at most: so much a function in the kernel can return.
 pub trait Steps<I: Family> {
-    /// Finds the row of the packet.
+    /// Reads the packet: its row, or [`Row::Read`].
+    fn read(&mut self, case: &mut Case<I::Address>) -> Row;
+    /// Reads the packet that an ICMP error quotes; true if that is about a flow.
+    fn read_quoted(&mut self, case: &mut Case<I::Address>) -> bool;
+    /// Finds the row of a packet that was read: [`Row::Error`] until what it quotes was read, too.
     fn row(&mut self, case: &mut Case<I::Address>) -> Row;
-    /// Finds the row of an ICMP error.
-    fn row_of_error(&mut self, case: &mut Case<I::Address>) -> Row;
     /// Finds the owner of the flow: its id, and above it whether the packet opens the flow.
     fn owner(&mut self, case: &Case<I::Address>) -> u64;
     /// Hands the packet to the owner; true if a member got it. Where a reset is due, the case's action says so, and nothing
@@ -42,9 +44,13 @@ pub trait Steps<I: Family> {
 #[inline(always)]
 pub fn take<I: Family, S: Steps<I>>(steps: &mut S) -> Action {
     let mut case = Case::new();
-    let mut row = steps.row(&mut case);
+    let mut row = steps.read(&mut case);
+    if row == Row::Read {
+        row = steps.row(&mut case);
+    }
     if row == Row::Error {
-        row = steps.row_of_error(&mut case);
+        steps.read_quoted(&mut case);
+        row = steps.row(&mut case);
     }
     match row {
         Row::To => {
@@ -57,7 +63,7 @@ pub fn take<I: Family, S: Steps<I>>(steps: &mut S) -> Action {
             }
         }
         Row::Refused => case.action = Action::drop(Reason::ResetUnknownPort),
-        Row::Gets | Row::Error => return case.action,
+        Row::Gets | Row::Error | Row::Read => return case.action,
     }
     let wanted = case.action.reason;
     if dropped_instead(wanted).is_none() {
@@ -84,8 +90,13 @@ impl<I: Layout + Echo + Resets, F: Frame, T: Tables> Steps<I> for Inline<'_, F, 
     }
 
     #[inline(always)]
-    fn row_of_error(&mut self, case: &mut Case<I::Address>) -> Row {
-        row_of_error::<I, F, T>(self.frame, self.tables, case)
+    fn read(&mut self, case: &mut Case<I::Address>) -> Row {
+        rows::read::<I, F, T>(self.frame, self.tables, case)
+    }
+
+    #[inline(always)]
+    fn read_quoted(&mut self, case: &mut Case<I::Address>) -> bool {
+        rows::read_quoted::<I, F>(self.frame, case)
     }
 
     #[inline(always)]

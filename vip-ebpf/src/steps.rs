@@ -15,7 +15,7 @@ struct Calls(*mut xdp_md);
 
 /// Rows as the words that functions return.
 fn row(word: u32) -> Row {
-    [Row::Gets, Row::To, Row::Refused, Row::Error]
+    [Row::Gets, Row::To, Row::Refused, Row::Error, Row::Read]
         .into_iter()
         .find(|row| *row as u32 == word)
         .unwrap_or(Row::Gets)
@@ -43,7 +43,7 @@ macro_rules! step {
 /// Defines the steps of a family, under these names, and the function that takes them.
 macro_rules! steps {
     (
-        $family:ident, $address:ty, $whole:ident, $row:ident, $row_of_error:ident, $owner:ident, $hand_over:ident,
+        $family:ident, $address:ty, $whole:ident, $read:ident, $read_quoted:ident, $row:ident, $owner:ident, $hand_over:ident,
         $remember_first:ident, $reset:ident
     ) => {
         impl Steps<$family> for Calls {
@@ -53,8 +53,13 @@ macro_rules! steps {
             }
 
             #[inline(always)]
-            fn row_of_error(&mut self, case: &mut Case<$address>) -> Row {
-                row($row_of_error(self.0, case))
+            fn read(&mut self, case: &mut Case<$address>) -> Row {
+                row($read(self.0, case))
+            }
+
+            #[inline(always)]
+            fn read_quoted(&mut self, case: &mut Case<$address>) -> bool {
+                $read_quoted(self.0, case) != 0
             }
 
             #[inline(always)]
@@ -91,8 +96,11 @@ macro_rules! steps {
         step!($row(context, case: Case<$address>) -> u32, |frame| {
             Steps::<$family>::row(&mut Inline { frame, tables: &KernelTables }, case) as u32
         });
-        step!($row_of_error(context, case: Case<$address>) -> u32, |frame| {
-            Steps::<$family>::row_of_error(&mut Inline { frame, tables: &KernelTables }, case) as u32
+        step!($read(context, case: Case<$address>) -> u32, |frame| {
+            Steps::<$family>::read(&mut Inline { frame, tables: &KernelTables }, case) as u32
+        });
+        step!($read_quoted(context, case: Case<$address>) -> u32, |frame| {
+            u32::from(Steps::<$family>::read_quoted(&mut Inline { frame, tables: &KernelTables }, case))
         });
         step!($hand_over(context, case: Case<$address>, owner: u64) -> u32, |frame| {
             u32::from(Steps::<$family>::hand_over(&mut Inline { frame, tables: &KernelTables }, case, owner))
@@ -124,8 +132,9 @@ steps!(
     V4,
     [u8; 4],
     director_ip4,
+    director_read4,
+    director_quoted4,
     director_row4,
-    director_error4,
     director_owner4,
     director_hand_over4,
     director_remember4,
@@ -135,8 +144,9 @@ steps!(
     V6,
     [u8; 16],
     director_ip6,
+    director_read6,
+    director_quoted6,
     director_row6,
-    director_error6,
     director_owner6,
     director_hand_over6,
     director_remember6,
