@@ -129,6 +129,8 @@ fn state(member: &MemberStatus) -> Cell {
         None if member.eligible => Cell::styled("eligible", GOOD),
         None => Cell::styled("out", BAD),
         Some(Ineligible::Disabled) => Cell::styled("disabled", WARNING),
+        Some(Ineligible::Draining) => Cell::styled("draining", WARNING),
+        Some(Ineligible::Backup) => Cell::styled("backup", GOOD),
         Some(Ineligible::WeightZero) => Cell::styled("weight-0", WARNING),
         Some(Ineligible::NotProbed) => Cell::styled("not-probed", WARNING),
         Some(Ineligible::NoNeighbour(_)) => Cell::styled("no-neighbour", BAD),
@@ -141,7 +143,14 @@ fn why_not(member: &MemberStatus) -> String {
     match member.why_not.as_ref().map(|why| &why.cause) {
         Some(Ineligible::Down { cause }) => cause.clone(),
         Some(Ineligible::NoNeighbour(cause)) => cause.to_string(),
-        Some(Ineligible::Disabled | Ineligible::WeightZero | Ineligible::NotProbed) | None => String::new(),
+        Some(
+            Ineligible::Disabled
+            | Ineligible::Draining
+            | Ineligible::Backup
+            | Ineligible::WeightZero
+            | Ineligible::NotProbed,
+        )
+        | None => String::new(),
     }
 }
 

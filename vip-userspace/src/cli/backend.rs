@@ -102,7 +102,7 @@ impl Which {
 
 impl Add {
     fn command(&self) -> Result<Command, &'static str> {
-        let mut backend = Backend { name: self.name.clone(), ipv4: None, ipv6: None, mac: self.mac };
+        let mut backend = Backend { mac: self.mac, ..Backend::new(self.name.clone()) };
         for address in &self.addresses {
             let former = match address {
                 IpAddr::V4(address) => backend.ipv4.replace(*address).is_some(),
@@ -115,6 +115,7 @@ impl Add {
         let membership = |weighted: &Weighted<ServiceName>| Membership {
             service: weighted.name.clone(),
             weight: weighted.weight,
+            backup: false,
         };
         Ok(Command::AddBackend { backend, services: self.services.iter().map(membership).collect() })
     }

@@ -145,11 +145,11 @@ impl Add {
     /// # Errors
     /// Options that do not belong together: a message.
     pub(super) fn command(&self) -> Result<Command, &'static str> {
-        let member =
-            |member: &Weighted<BackendName>| Member { backend: member.name.clone(), weight: member.weight };
+        let member = |member: &Weighted<BackendName>| Member {
+            weight: member.weight,
+            ..Member::new(member.name.clone())
+        };
         let service = Service {
-            name: self.name.clone(),
-            address: self.address,
             slots: self.slots,
             ttl: match self.ttl {
                 TtlChoice::Decrease => Ttl::Decrease,
@@ -157,6 +157,7 @@ impl Add {
             },
             check: self.check.check()?,
             members: self.members.iter().map(member).collect(),
+            ..Service::new(self.name.clone(), self.address)
         };
         Ok(Command::AddService { service })
     }

@@ -41,7 +41,7 @@ fn add(name: &BackendName, span: Span, field: &Field<'_>, intent: &mut Intent, f
     table.allow(&KEYS, findings);
     table.require("address", &format!("state it, like {EXAMPLE}"), findings);
     let mac = table.parsed("mac", findings);
-    let mut backend = Backend { name: name.clone(), ipv4: None, ipv6: None, mac };
+    let mut backend = Backend { mac, ..Backend::new(name.clone()) };
     let mut spans: Vec<(IpAddr, Span)> = Vec::new();
     for (address, span) in addresses(&table, findings) {
         let taken = spans.iter().any(|(other, _)| other.is_ipv4() == address.is_ipv4());

@@ -8,18 +8,21 @@ mod service;
 mod syntax;
 mod table;
 
+use std::collections::BTreeSet;
+
 use toml::{Spanned, de::DeTable};
 
 pub use problem::{Problem, Problems};
 
 use self::{problem::Findings, table::Table};
 use crate::{
-    model::{AttachMode, Capacity, Intent},
+    model::{AttachMode, Capacity, Intent, Mac},
     ring::RingKey,
 };
 
 /// The sizes that tables can have: 1 to this.
-const LARGEST: Capacity = Capacity { slots: 1 << 27, members: 1 << 20, services: 1 << 20 };
+const LARGEST: Capacity =
+    Capacity { slots: 1 << 27, members: 1 << 20, services: 1 << 20, flows: 1 << 24, fragments: 1 << 20 };
 /// Longest name of an interface, in bytes: `IFNAMSIZ` less its final zero.
 const MAX_INTERFACE_NAME: usize = 15;
 
@@ -28,6 +31,12 @@ const MAX_INTERFACE_NAME: usize = 15;
 pub struct Config {
     /// Names of the interfaces that the director is attached to: one or more, each of its own.
     pub interfaces: Vec<String>,
+    /// Names of further interfaces that lead to backends, and take no packets to VIPs: none of `interfaces`.
+    pub egress_interfaces: Vec<String>,
+    /// The virtual router (RFC 9568), 1 to 255, whose MACs count as each interface's own.
+    pub virtual_router: Option<u8>,
+    /// MACs of the other directors of the same VIPs.
+    pub peers: BTreeSet<Mac>,
     /// How it is attached.
     pub mode: AttachMode,
     /// The secret that rings and flow hash are made with; `None` to have one made, and kept.
@@ -70,6 +79,9 @@ impl Config {
     fn empty() -> Self {
         Self {
             interfaces: Vec::new(),
+            egress_interfaces: Vec::new(),
+            virtual_router: None,
+            peers: BTreeSet::new(),
             mode: AttachMode::default(),
             seed: None,
             capacity: Capacity::default(),
@@ -83,6 +95,9 @@ fn read(document: &DeTable<'_>, findings: &mut Findings<'_>) -> Config {
     root.allow(&["interfaces", "mode", "seed", "capacity", "service", "backend"], findings);
     let mut config = Config {
         interfaces: interfaces(&root, findings),
+        egress_interfaces: Vec::new(),
+        virtual_router: None,
+        peers: BTreeSet::new(),
         mode: root.parsed("mode", findings).unwrap_or_default(),
         seed: root.parsed("seed", findings),
         capacity: capacity(&root, findings),
@@ -149,7 +164,7 @@ fn check_room(root: &Table<'_>, config: &Config, findings: &mut Findings<'_>) {
     let services = config.intent.services().values();
     let slots: u64 = services.clone().map(|service| u64::from(service.slots)).sum();
     let members: usize = services.clone().map(|service| service.members.len()).sum();
-    let Capacity { slots: slot_room, members: member_room, services: service_room } = config.capacity;
+    let Capacity { slots: slot_room, members: member_room, services: service_room, .. } = config.capacity;
     for (key, what, wanted, room) in [
         ("slots", "slots are taken by the rings of all services", Some(slots), slot_room),
         ("members", "members are in all services together", u64::try_from(members).ok(), member_room),

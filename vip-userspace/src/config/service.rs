@@ -11,7 +11,7 @@ use super::{
     table::{Field, Table},
 };
 use crate::model::{
-    BackendName, Intent, Member, Protocol, Refusal, Service, ServiceAddress, ServiceName, Ttl,
+    BackendName, Intent, Member, Ports, Protocol, Refusal, Service, ServiceAddress, ServiceName, Ttl,
     service::{DEFAULT_SLOTS, DEFAULT_WEIGHT, MAX_SLOTS, MAX_WEIGHT},
 };
 
@@ -72,12 +72,14 @@ impl<'a> Draft<'a> {
         let members = members(&table, findings).into_iter();
         let (members, spans) = members.filter(|(member, _)| !unsound.contains(&member.backend)).unzip();
         let service = Service {
-            name: name.clone(),
-            address: ServiceAddress { vip: vip_or_other, port: number, protocol },
             slots: table.number("slots", 1..=MAX_SLOTS, findings).unwrap_or(DEFAULT_SLOTS),
             ttl: table.parsed::<Ttl>("ttl", findings).unwrap_or_default(),
             check,
             members,
+            ..Service::new(
+                name.clone(),
+                ServiceAddress { vip: vip_or_other, ports: Ports::One(number), protocol },
+            )
         };
         let (vip_is_stated, port_is_stated) = (vip.is_some(), port.is_some());
         Some(Self { table, check_table, service, vip_is_stated, port_is_stated, members: spans })
@@ -124,7 +126,7 @@ impl<'a> Draft<'a> {
                 self.service.members.remove(at);
                 Some(self.members.remove(at))
             }
-            Refusal::UdpCheck { .. } => {
+            Refusal::CheckNeedsPort { .. } => {
                 self.service.check = None;
                 Some(self.table.span_of("check"))
             }
@@ -164,7 +166,7 @@ fn members(table: &Table<'_>, findings: &mut Findings<'_>) -> Vec<(Member, Span)
     for field in table.list("members", example, findings).into_iter().flatten() {
         let member = match field.get_ref().as_str() {
             Some(name) => match name.parse() {
-                Ok(backend) => Some(Member { backend, weight: DEFAULT_WEIGHT }),
+                Ok(backend) => Some(Member::new(backend)),
                 Err(error) => {
                     table.say(Some(&field.span()), &format!("members: {error}"), findings);
                     None
@@ -184,7 +186,7 @@ fn weighted(service: &Table<'_>, field: &Field<'_>, findings: &mut Findings<'_>)
     table.allow(&["backend", "weight"], findings);
     table.require("backend", r#"state it, like { backend = "b1", weight = 50 }"#, findings);
     let weight = table.number("weight", 0..=MAX_WEIGHT, findings).unwrap_or(DEFAULT_WEIGHT);
-    Some(Member { backend: table.parsed("backend", findings)?, weight })
+    Some(Member { weight, ..Member::new(table.parsed("backend", findings)?) })
 }
 
 /// An address that stands in for one that can't be used, so that the rest of a service can be looked at: of those

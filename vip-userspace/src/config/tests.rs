@@ -21,7 +21,7 @@ fn the_example_is_read_as_its_comments_say() {
     let (web, web6) = (service("web"), service("web6"));
     assert_eq!(web.address.to_string(), "10.200.0.1:80/tcp");
     assert_eq!((web.slots, web.ttl), (DEFAULT_SLOTS, Ttl::Decrease));
-    let member = |backend: &str, weight| Member { backend: backend.parse().expect("a name"), weight };
+    let member = |backend: &str, weight| Member { weight, ..Member::new(backend.parse().expect("a name")) };
     assert_eq!(web.members, [member("b1", 100), member("b2", 50)]);
     let check = Check {
         probe: Probe::Http {

@@ -78,7 +78,8 @@ pub(super) async fn start(options: &RunOptions) -> Result<Started, Refused> {
     };
     for interface in &interfaces {
         let mac = interface.mac.unwrap_or(Mac([0; 6]));
-        world.links.insert(interface.ifindex, Link { name: interface.name.clone(), mac, is_port: true });
+        let name = interface.name.clone();
+        world.links.insert(interface.ifindex, Link { name, mac, is_port: true, is_egress: false });
     }
     if options.log_packets {
         let packets = dataplane.packet_log(|line| info!("packet {line}")).map_err(failed)?;
@@ -173,7 +174,12 @@ fn prepare(
             Refused::new(Code::BadConfig, message).with_remedy("set the old seed, or `vip detach` first")
         );
     }
-    let mut world = World { intent: config.intent.clone(), ..World::default() };
+    let mut world = World {
+        intent: config.intent.clone(),
+        peers: config.peers.clone(),
+        virtual_router: config.virtual_router,
+        ..World::default()
+    };
     let mut wishes = memory.wishes().map_err(failed)?;
     wishes.retain(|wish| match commands::apply(&mut world.intent, wish) {
         Ok(()) => true,

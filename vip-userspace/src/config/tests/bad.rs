@@ -155,7 +155,7 @@ fn texts_that_say_nothing_are_refused() {
         r#"[service.b]
 vip = "10.200.0"
 port = 80
-protocol = "sctp"
+protocol = "icmp"
 ttl = "inherit"
 members = ["b 1"]
 check = { http = "health", host = "a b", expect = "2xx", interval = "1", timeout = "1.5s" }
@@ -163,7 +163,7 @@ check = { http = "health", host = "a b", expect = "2xx", interval = "1", timeout
 address = ["10.0.0.13", "fd00::g"]
 mac = "02:00:00""#,
         r#"line 11: service b: vip: "10.200.0" is no IP address
-line 13: service b: protocol: "sctp" is no protocol: tcp or udp
+line 13: service b: protocol: "icmp" is no protocol: tcp, udp, sctp or any
 line 14: service b: ttl: "inherit" is no treatment of TTLs: decrease or keep
 line 15: service b: members: "b 1" is no name: use 1 to 63 letters, digits, '.', '-' and '_', the first a letter or a digit
 line 16: service b: "health" is no path: it starts with '/' and has no blanks

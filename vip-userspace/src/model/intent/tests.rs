@@ -3,35 +3,30 @@
 use std::time::Duration;
 
 use super::*;
-use crate::model::{Member, Protocol, Ttl, service::DEFAULT_SLOTS};
+use crate::model::{Check, Member, Ports, Probe, Protocol, ServiceAddress};
 
 fn backend(name: &str, addresses: &[&str]) -> Backend {
     let addresses: Vec<IpAddr> = addresses.iter().map(|text| text.parse().expect("an address")).collect();
     Backend {
-        name: name.parse().expect("a name"),
         ipv4: addresses
             .iter()
             .find_map(|address| if let IpAddr::V4(v4) = address { Some(*v4) } else { None }),
         ipv6: addresses
             .iter()
             .find_map(|address| if let IpAddr::V6(v6) = address { Some(*v6) } else { None }),
-        mac: None,
+        ..Backend::new(name.parse().expect("a name"))
     }
 }
 
 fn service(name: &str, address: &str, members: &[&str]) -> Service {
     Service {
-        name: name.parse().expect("a name"),
-        address: address.parse().expect("an address"),
-        slots: DEFAULT_SLOTS,
-        ttl: Ttl::Decrease,
-        check: None,
         members: members.iter().map(|backend| member(backend, 100)).collect(),
+        ..Service::new(name.parse().expect("a name"), address.parse().expect("an address"))
     }
 }
 
 fn member(backend: &str, weight: u32) -> Member {
-    Member { backend: backend.parse().expect("a name"), weight }
+    Member { weight, ..Member::new(backend.parse().expect("a name")) }
 }
 
 fn check() -> Check {
@@ -97,7 +92,7 @@ fn services_that_can_not_be_are_refused() {
     let other = || service("other", "10.200.0.2:80/tcp", &["b1"]);
     let at = |port| ServiceAddress {
         vip: "10.200.0.2".parse().expect("an address"),
-        port,
+        ports: Ports::One(port),
         protocol: Protocol::Tcp,
     };
     for (message, service) in [
