@@ -3,10 +3,13 @@
 
 mod backend;
 mod check;
+mod network;
+mod placing;
 mod problem;
 mod service;
 mod syntax;
 mod table;
+mod vip;
 
 use std::collections::BTreeSet;
 
@@ -20,11 +23,22 @@ use crate::{
     ring::RingKey,
 };
 
+const KEYS: [&str; 10] = [
+    "interfaces",
+    "egress-interfaces",
+    "virtual-router",
+    "peers",
+    "mode",
+    "seed",
+    "capacity",
+    "vip",
+    "service",
+    "backend",
+];
+
 /// The sizes that tables can have: 1 to this.
 const LARGEST: Capacity =
     Capacity { slots: 1 << 27, members: 1 << 20, services: 1 << 20, flows: 1 << 24, fragments: 1 << 20 };
-/// Longest name of an interface, in bytes: `IFNAMSIZ` less its final zero.
-const MAX_INTERFACE_NAME: usize = 15;
 
 /// What a configuration file says.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -92,55 +106,23 @@ impl Config {
 
 fn read(document: &DeTable<'_>, findings: &mut Findings<'_>) -> Config {
     let mut root = Table::root(document);
-    root.allow(&["interfaces", "mode", "seed", "capacity", "service", "backend"], findings);
+    root.allow(&KEYS, findings);
+    let interfaces = network::interfaces(&root, findings);
     let mut config = Config {
-        interfaces: interfaces(&root, findings),
-        egress_interfaces: Vec::new(),
-        virtual_router: None,
-        peers: BTreeSet::new(),
+        egress_interfaces: network::egress_interfaces(&root, &interfaces, findings),
+        interfaces,
+        virtual_router: network::virtual_router(&root, findings),
+        peers: network::peers(&root, findings),
         mode: root.parsed("mode", findings).unwrap_or_default(),
         seed: root.parsed("seed", findings),
         capacity: capacity(&root, findings),
         intent: Intent::default(),
     };
     let unsound = backend::add_all(&root, &mut config.intent, findings);
-    service::add_all(&root, &unsound, &mut config.intent, findings);
+    let stated = service::add_all(&root, &unsound, &mut config.intent, findings);
+    vip::set_all(&root, &stated, &mut config.intent, findings);
     check_room(&root, &config, findings);
     config
-}
-
-fn interfaces(root: &Table<'_>, findings: &mut Findings<'_>) -> Vec<String> {
-    let advice = r#"the director is attached to at least one, like interfaces = ["eth0"]"#;
-    root.require("interfaces", advice, findings);
-    let Some(list) = root.list("interfaces", r#"["eth0"]"#, findings) else { return Vec::new() };
-    if list.is_empty() {
-        root.say(Some(&root.span_of("interfaces")), &format!("\"interfaces\" is empty: {advice}"), findings);
-    }
-    let mut interfaces: Vec<String> = Vec::new();
-    for field in list {
-        let Some(name) = field.get_ref().as_str() else {
-            root.mistyped::<()>("interfaces", "names", field, findings);
-            continue;
-        };
-        if !is_interface_name(name) {
-            let message = format!(
-                "{name:?} is no name of an interface: it has 1 to {MAX_INTERFACE_NAME} bytes, no blanks, no '/' and no ':'"
-            );
-            root.say(Some(&field.span()), &message, findings);
-        } else if interfaces.iter().any(|other| other == name) {
-            root.say(Some(&field.span()), &format!("interface {name} is stated twice"), findings);
-        } else {
-            interfaces.push(name.to_owned());
-        }
-    }
-    interfaces
-}
-
-/// Whether the kernel would take it as a name: `dev_valid_name` in net/core/dev.c.
-fn is_interface_name(name: &str) -> bool {
-    (1..=MAX_INTERFACE_NAME).contains(&name.len())
-        && !matches!(name, "." | "..")
-        && !name.contains(|c: char| c.is_whitespace() || c.is_control() || matches!(c, '/' | ':'))
 }
 
 fn capacity(root: &Table<'_>, findings: &mut Findings<'_>) -> Capacity {
@@ -148,11 +130,13 @@ fn capacity(root: &Table<'_>, findings: &mut Findings<'_>) -> Capacity {
     let Some(field) = root.field("capacity") else { return capacity };
     let span = root.span_of("capacity");
     let Some(mut table) = Table::read("capacity", span, field, findings) else { return capacity };
-    table.allow(&["slots", "members", "services"], findings);
+    table.allow(&["slots", "members", "services", "flows", "fragments"], findings);
     for (key, size, largest) in [
         ("slots", &mut capacity.slots, LARGEST.slots),
         ("members", &mut capacity.members, LARGEST.members),
         ("services", &mut capacity.services, LARGEST.services),
+        ("flows", &mut capacity.flows, LARGEST.flows),
+        ("fragments", &mut capacity.fragments, LARGEST.fragments),
     ] {
         *size = table.number(key, 1..=largest, findings).unwrap_or(*size);
     }

@@ -24,7 +24,7 @@ pub use check::{Check, Probe};
 pub use eligibility::{Health, Ineligible, Neighbour, NoNeighbour, Place, Standing};
 pub use intent::{Intent, Refusal};
 pub use names::{BackendName, ServiceName};
-pub use placing::{Affinity, Answer, Fragments, OnDead, Scheduler, Ttl};
+pub use placing::{Affinity, AffinityKind, Answer, Fragments, OnDead, Scheduler, Ttl};
 pub use service::{Member, Service};
 pub use vip::{Echo, Role, VipSettings};
 pub use words::BadWord;

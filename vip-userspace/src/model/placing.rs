@@ -1,5 +1,7 @@
 //! How a service places flows: its scheduler, what a flow is, what becomes of flows whose member is gone.
 
+use std::net::IpAddr;
+
 use serde::{Deserialize, Serialize};
 
 use super::words::words;
@@ -11,6 +13,16 @@ words! {
         Maglev = "maglev",
         /// The member whose turn it is, by weights. Every flow is tracked.
         RoundRobin = "round-robin",
+    }
+}
+
+words! {
+    /// The kind of an [`Affinity`].
+    AffinityKind is a "affinity" {
+        /// [`Affinity::Flow`].
+        Flow = "flow",
+        /// [`Affinity::Source`].
+        Source = "source",
     }
 }
 
@@ -33,8 +45,20 @@ pub enum Affinity {
 }
 
 impl Affinity {
-    /// All flows of one source address.
-    pub const SOURCE: Self = Self::Source { ipv4_prefix: 32, ipv6_prefix: 128 };
+    /// An affinity of its kind, for clients of `vip`; the prefix is that of its family, and all bits where absent.
+    #[must_use]
+    pub fn new(kind: AffinityKind, vip: IpAddr, prefix: Option<u8>) -> Self {
+        let (ipv4_prefix, ipv6_prefix) = (all_of_ipv4(), all_of_ipv6());
+        match (kind, vip) {
+            (AffinityKind::Flow, _) => Self::Flow,
+            (AffinityKind::Source, IpAddr::V4(_)) => {
+                Self::Source { ipv4_prefix: prefix.unwrap_or(ipv4_prefix), ipv6_prefix }
+            }
+            (AffinityKind::Source, IpAddr::V6(_)) => {
+                Self::Source { ipv4_prefix, ipv6_prefix: prefix.unwrap_or(ipv6_prefix) }
+            }
+        }
+    }
 }
 
 fn all_of_ipv4() -> u8 {

@@ -71,7 +71,7 @@ fn times(service: &Service) -> Result<(), Refusal> {
     if idle < window {
         return Err(Refusal::IdleTooShort { service: name.clone(), idle, window });
     }
-    within_time(name, "idle", idle, window, MAX_WINDOW)?;
+    within_time(name, "idle", idle, Duration::ZERO, MAX_WINDOW)?;
     if window.is_zero() && service.on_dead != OnDead::Move {
         return Err(Refusal::OnDeadNeedsWindow { service: name.clone(), on_dead: service.on_dead });
     }
