@@ -134,6 +134,7 @@ fn commands() -> Vec<Command> {
         Command::RemoveBackend { name: b1(), service: Some(service("web-6.x_y")) },
         Command::SetAdmin { backend: b1(), service: None, admin: Admin::Disabled },
         Command::SetAdmin { backend: b1(), service: Some(service("web")), admin: Admin::Enabled },
+        Command::SetAdmin { backend: b1(), service: None, admin: Admin::Draining },
         Command::SetWeight { backend: b1(), service: Some(service("web")), weight: 0 },
     ]
 }
