@@ -8,7 +8,7 @@ use super::{
 };
 use crate::model::{Backend, BackendName, Intent, Refusal, backend::MAX_VLAN};
 
-const KEYS: [&str; 4] = ["address", "mac", "vlans", "director"];
+pub(super) const KEYS: [&str; 4] = ["address", "mac", "vlans", "director"];
 const EXAMPLE: &str = r#"address = "10.0.0.11" or address = ["10.0.0.11", "fd00::11"]"#;
 
 /// Adds all backends of the file. Returns the names of those with which something is wrong: what else refers to them

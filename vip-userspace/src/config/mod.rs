@@ -36,6 +36,8 @@ const KEYS: [&str; 10] = [
     "backend",
 ];
 
+const CAPACITY_KEYS: [&str; 5] = ["slots", "members", "services", "flows", "fragments"];
+
 /// The sizes that tables can have: 1 to this.
 const LARGEST: Capacity =
     Capacity { slots: 1 << 27, members: 1 << 20, services: 1 << 20, flows: 1 << 24, fragments: 1 << 20 };
@@ -130,7 +132,7 @@ fn capacity(root: &Table<'_>, findings: &mut Findings<'_>) -> Capacity {
     let Some(field) = root.field("capacity") else { return capacity };
     let span = root.span_of("capacity");
     let Some(mut table) = Table::read("capacity", span, field, findings) else { return capacity };
-    table.allow(&["slots", "members", "services", "flows", "fragments"], findings);
+    table.allow(&CAPACITY_KEYS, findings);
     for (key, size, largest) in [
         ("slots", &mut capacity.slots, LARGEST.slots),
         ("members", &mut capacity.members, LARGEST.members),

@@ -17,7 +17,10 @@ use crate::model::{
     service::{DEFAULT_SLOTS, DEFAULT_WEIGHT, MAX_SLOTS, MAX_WEIGHT},
 };
 
-const KEYS: [&str; 7] = ["vip", "port", "protocol", "slots", "ttl", "members", "check"];
+pub(super) const KEYS: [&str; 7] = ["vip", "port", "protocol", "slots", "ttl", "members", "check"];
+
+/// The keys of a member that is a table.
+pub(super) const MEMBER_KEYS: [&str; 3] = ["backend", "weight", "backup"];
 
 /// What the services of a file say of VIPs.
 pub(super) struct Stated {
@@ -226,7 +229,7 @@ fn members(table: &Table<'_>, findings: &mut Findings<'_>) -> Vec<(Member, Span)
 /// A member that is a table.
 fn weighted(service: &Table<'_>, field: &Field<'_>, findings: &mut Findings<'_>) -> Option<Member> {
     let mut table = service.within("member", field, findings)?;
-    table.allow(&["backend", "weight", "backup"], findings);
+    table.allow(&MEMBER_KEYS, findings);
     table.require("backend", r#"state it, like { backend = "b1", weight = 50 }"#, findings);
     let weight = table.number("weight", 0..=MAX_WEIGHT, findings).unwrap_or(DEFAULT_WEIGHT);
     let backup = table.switch("backup", findings).unwrap_or_default();

@@ -61,6 +61,28 @@ fn the_example_is_read_as_its_comments_say() {
 }
 
 #[test]
+fn the_example_has_every_key() {
+    let named = |key: &str| EXAMPLE.contains(&format!("{key} = ")) || EXAMPLE.contains(&format!("[{key}"));
+    let (members, capacity) = (&service::MEMBER_KEYS[..], &CAPACITY_KEYS[..]);
+    for keys in [
+        &KEYS[..],
+        &backend::KEYS,
+        &check::KEYS,
+        &placing::KEYS,
+        &service::KEYS,
+        &vip::KEYS,
+        members,
+        capacity,
+    ] {
+        // A check stands in a table of its own.
+        for key in keys.iter().filter(|key| **key != "check") {
+            assert!(named(key), "{key}");
+        }
+    }
+    assert!(EXAMPLE.contains("[service.web.check]"));
+}
+
+#[test]
 fn what_the_example_calls_a_default_is_one() {
     let defaults = [
         "mode",

@@ -5,7 +5,7 @@ use std::{collections::BTreeSet, net::IpAddr};
 use super::{problem::Findings, service::Stated, table::Table};
 use crate::model::{Intent, VipSettings};
 
-const KEYS: [&str; 3] = ["role", "echo", "unknown-port"];
+pub(super) const KEYS: [&str; 3] = ["role", "echo", "unknown-port"];
 
 /// Adds the settings of all VIPs of the file. `stated` is what its services say of VIPs.
 pub(super) fn set_all(root: &Table<'_>, stated: &Stated, intent: &mut Intent, findings: &mut Findings<'_>) {

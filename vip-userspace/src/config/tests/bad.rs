@@ -379,19 +379,6 @@ fn what_is_no_toml_is_refused_with_its_line() {
     assert_eq!(columns, [(2, 8)]);
 }
 
-#[test]
-fn what_does_not_fit_into_the_tables_is_refused() {
-    refuses(
-        "[capacity]\nslots = 10\nmembers = 1\nservices = 1\n[service.b]\nvip = '10.200.0.2'\nport = 80\n",
-        "line 11: 32762 slots are taken by the rings of all services, but capacity.slots is 10\n\
-         line 12: 2 members are in all services together, but capacity.members is 1\n\
-         line 13: 2 services are stated, but capacity.services is 1",
-    );
-    let many: String =
-        (0..129).map(|n| format!("service.s{n} = {{ vip = '10.200.1.{n}', port = 80 }}\n")).collect();
-    refuses(&many, "2129530 slots are taken by the rings of all services, but capacity.slots is 2097152");
-}
-
 proptest::proptest! {
     #[test]
     fn every_text_gets_an_answer(text in "[\\[\\]{}a-z.=\"'#0-9:, \n]{0,200}") {

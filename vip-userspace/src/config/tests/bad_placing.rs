@@ -1,4 +1,5 @@
-//! The same of what says how flows are placed, of VIPs, of the director's network, and of backends' VLANs.
+//! The same of what says how flows are placed, of VIPs, of the director's network, of backends' VLANs, and of
+//! sizes.
 
 use super::bad::{refuses, refuses_file};
 
@@ -251,4 +252,17 @@ fn sizes_of_the_flow_table_are_looked_at() {
 line 12: capacity: fragments 1048577 is out of range: 1 to 1048576
 line 13: capacity: unknown key "flow": did you mean "flows"?"#,
     );
+}
+
+#[test]
+fn what_does_not_fit_into_the_tables_is_refused() {
+    refuses(
+        "[capacity]\nslots = 10\nmembers = 1\nservices = 1\n[service.b]\nvip = '10.200.0.2'\nport = 80\n",
+        "line 11: 32762 slots are taken by the rings of all services, but capacity.slots is 10\n\
+         line 12: 2 members are in all services together, but capacity.members is 1\n\
+         line 13: 2 services are stated, but capacity.services is 1",
+    );
+    let many: String =
+        (0..129).map(|n| format!("service.s{n} = {{ vip = '10.200.1.{n}', port = 80 }}\n")).collect();
+    refuses(&many, "2129530 slots are taken by the rings of all services, but capacity.slots is 2097152");
 }

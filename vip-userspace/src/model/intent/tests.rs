@@ -231,7 +231,6 @@ fn services_that_contradict_themselves_are_refused() {
     let ports = |text: &str, ports| ServiceAddress { ports, ..text.parse().expect("an address") };
     let source = |ipv4_prefix, ipv6_prefix| Affinity::Source { ipv4_prefix, ipv6_prefix };
     let secs = |secs| Some(Duration::from_secs(secs));
-    let checked = |address: &str| Service { check: Some(check()), ..service("other", address, &[]) };
     for (message, service) in [
         (
             "service other: any protocol has no port of its own: its port is \"*\"",
@@ -269,20 +268,28 @@ fn services_that_contradict_themselves_are_refused() {
             "service other: on-dead keep needs a window: with 0s nothing is remembered of a dead member",
             Service { window: secs(0), on_dead: OnDead::Keep, ..other() },
         ),
-        (
-            "service other: an SCTP service can't be checked on its own port by http: give the check a `port`",
-            checked("10.200.0.2:80/sctp"),
-        ),
-        (
-            "service other: a service of any protocol can't be checked on its own port by http: give the check a `port`",
-            checked("10.200.0.2:*/any"),
-        ),
-        (
-            "service other: a service of many ports can't be checked on its own port by http: give the check a `port`",
-            checked("10.200.0.2:80-89"),
-        ),
     ] {
         refuses(message, |intent| intent.add_service(service));
+    }
+}
+
+#[test]
+fn checks_of_services_without_one_tcp_port_need_a_port() {
+    for (what, address) in [
+        ("a UDP service", "10.200.0.2:53/udp"),
+        ("an SCTP service", "10.200.0.2:80/sctp"),
+        ("a service of any protocol", "10.200.0.2:*/any"),
+        ("a service of many ports", "10.200.0.2:80-89"),
+        ("a service of many ports", "10.200.0.2:*"),
+    ] {
+        let message = format!(
+            "service other: {what} can't be checked on its own port by http: give the check a `port`"
+        );
+        let checked = |check| Service { check: Some(check), ..service("other", address, &[]) };
+        refuses(&message, |intent| intent.add_service(checked(check())));
+        let with_port = checked(Check { port: Some(8080), ..check() });
+        assert_eq!(with_port.checked_port(), Some(8080));
+        intent().add_service(with_port).expect("a service");
     }
 }
 
