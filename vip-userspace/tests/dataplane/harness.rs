@@ -28,7 +28,7 @@ use vip_userspace::{
 };
 
 pub(crate) const CAPACITY: Capacity =
-    Capacity { slots: 1000, members: 20, services: 5, flows: 64, fragments: 64 };
+    Capacity { slots: 1000, members: 20, services: 5, flows: 1 << 18, fragments: 1 << 14 };
 pub(crate) const TABLES: [&str; 10] = [
     names::PORTS,
     names::VIPS,
