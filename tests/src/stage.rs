@@ -12,7 +12,7 @@ use anyhow::Result;
 use vip_userspace::control::protocol::{MemberStatus, Status};
 
 use crate::{
-    net::{Host, Nginx, Signal, Topology, TopologyBuilder, run, wait_for},
+    net::{Host, Nginx, Signal, Topology, TopologyBuilder, run, slowness, wait_for},
     program::{Controller, Vip},
 };
 
@@ -113,6 +113,7 @@ impl Stage {
         let quoted = |names: &[&str]| {
             format!("[{}]", names.iter().map(|name| format!("{name:?}")).collect::<Vec<_>>().join(", "))
         };
+        let [interval, timeout] = [INTERVAL, TIMEOUT].map(|time| (time * slowness()).as_millis());
         let names: Vec<_> = self.topology.backends.iter().map(|host| host.name.as_str()).collect();
         let mut text = "interfaces = [\"eth0\"]\nmode = \"native\"\n".to_owned();
         for vip in &self.topology.vips {
@@ -122,7 +123,7 @@ impl Stage {
 vip = \"{vip}\"
 port = {PORT}
 members = {}
-check = {{ http = \"/\", interval = \"{INTERVAL:?}\", timeout = \"{TIMEOUT:?}\", rise = {RISE}, fall = {FALL} }}
+check = {{ http = \"/\", interval = \"{interval}ms\", timeout = \"{timeout}ms\", rise = {RISE}, fall = {FALL} }}
 ",
                 service_name(*vip),
                 quoted(&names),

@@ -5,7 +5,7 @@ use std::{collections::BTreeSet, net::IpAddr, time::Duration};
 use tokio::{runtime, sync::mpsc::Receiver, time::timeout};
 use vip_tests::net::{Host, Topology, run};
 use vip_userspace::{
-    model::{Mac, Neighbour, NoNeighbour},
+    model::{Mac, Neighbour, NoNeighbour, Place},
     net::{Groups, Link, Links, NetError, NetEvent, Watcher, groups, release},
 };
 
@@ -42,7 +42,7 @@ async fn next<T>(events: &mut Events, what: &str, mut pick: impl FnMut(NetEvent)
 }
 
 /// What is told next of the place of an address.
-async fn place(events: &mut Events, of: IpAddr, what: &str) -> Result<Neighbour, NoNeighbour> {
+async fn place(events: &mut Events, of: IpAddr, what: &str) -> Result<Place, NoNeighbour> {
     next(events, what, |event| match event {
         NetEvent::Neighbour { address, result } if address == of => Some(result),
         _ => None,
@@ -53,7 +53,7 @@ async fn place(events: &mut Events, of: IpAddr, what: &str) -> Result<Neighbour,
 /// The next place of an address that is known.
 async fn found(events: &mut Events, of: IpAddr, what: &str) -> Neighbour {
     next(events, what, |event| match event {
-        NetEvent::Neighbour { address, result: Ok(found) } if address == of => Some(found),
+        NetEvent::Neighbour { address, result: Ok(Place::Link(found)) } if address == of => Some(found),
         _ => None,
     })
     .await
@@ -77,7 +77,8 @@ fn a_backend_is_found_in_both_families_and_the_kernel_looks_after_it() {
     let net = one_backend();
     let (director, backend) = (&net.director, &net.backends[0]);
     let addresses = BTreeSet::from([IpAddr::V4(backend.address4), IpAddr::V6(backend.address6)]);
-    let found = Ok(Neighbour { mac: Mac(backend.mac), ifindex: director.ifindex("eth0").expect("eth0") });
+    let mac = Mac(backend.mac);
+    let found = Ok(Place::Link(Neighbour { mac, ifindex: director.ifindex("eth0").expect("eth0") }));
     on(director, async || {
         let (watcher, mut events) = Watcher::start().expect("a watcher");
         watcher.watch(addresses.clone());
@@ -114,7 +115,7 @@ fn a_backend_that_appears_later_is_told_without_any_traffic() {
         assert_eq!(silent, Err(NoNeighbour::NoMac { interface: "eth0".to_owned() }));
 
         backend.namespace.ip(&[format!("address add {address}/24 dev eth0")]).expect("another address");
-        let found = place(&mut events, address, "it answers").await.expect("a neighbour");
+        let found = found(&mut events, address, "it answers").await;
         assert_eq!(found.mac, Mac(backend.mac));
     });
 }
@@ -130,9 +131,9 @@ fn another_mac_of_a_backend_is_told() {
     on(director, async || {
         let (watcher, mut events) = Watcher::start().expect("a watcher");
         watcher.watch(BTreeSet::from([address]));
-        assert_eq!(place(&mut events, address, "it is found").await.expect("found").mac, Mac(backend.mac));
+        assert_eq!(found(&mut events, address, "it is found").await.mac, Mac(backend.mac));
         backend.namespace.ip(&["link set eth0 address 02:00:5e:77:00:aa"]).expect("another MAC");
-        let moved = place(&mut events, address, "it has another MAC").await.expect("a neighbour");
+        let moved = found(&mut events, address, "it has another MAC").await;
         assert_eq!(moved.mac.to_string(), "02:00:5e:77:00:aa");
     });
 }
@@ -155,7 +156,7 @@ fn a_backend_that_is_not_on_the_link_is_told_with_the_reason_and_found_when_that
         let (watcher, mut events) = Watcher::start().expect("a watcher");
         watcher.watch(BTreeSet::from([far4, far6, local]));
         let behind = |gateway| Err(NoNeighbour::NotOnLink { gateway });
-        assert_eq!(place(&mut events, local, "ours").await, Err(NoNeighbour::Local));
+        assert_eq!(place(&mut events, local, "ours").await, Ok(Place::Here));
         assert_eq!(place(&mut events, far4, "behind a gateway").await, behind(backend.address4.into()));
         assert_eq!(place(&mut events, far6, "behind a gateway").await, behind(backend.address6.into()));
         watcher.watch(BTreeSet::from([far4, nowhere]));

@@ -85,6 +85,8 @@ fn an_interface_that_is_not_there_is_refused() -> Result<()> {
     let stage = Stage::build(topology(), None)?;
     stage.vip.configure(&stage.config().replacen("eth0", "eth7", 1))?;
     assert_refused(&stage, &["eth7", "eth0"]);
+    stage.vip.configure(&format!("egress-interfaces = [\"eth8\"]\n{}", stage.config()))?;
+    assert_refused(&stage, &["eth8", "eth0"]);
     Ok(())
 }
 

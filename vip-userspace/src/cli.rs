@@ -13,6 +13,7 @@ use self::{backend::BackendVerb, service::ServiceVerb};
 
 mod backend;
 mod dispatch;
+mod placing;
 mod service;
 #[cfg(test)]
 mod tests;
@@ -21,7 +22,7 @@ const EXAMPLES: &str = "\
 Examples:
   vip run --config /etc/vip/vip.toml
   vip status
-  vip backend disable b1
+  vip backend drain b1
 
 Exit codes: 0 done, 1 refused, 2 usage, 3 no controller";
 
@@ -102,7 +103,7 @@ pub(crate) enum Verb {
     /// List, add and remove services
     #[command(subcommand)]
     Service(ServiceVerb),
-    /// List, add, remove, enable, disable and weigh backends
+    /// List, add, remove, enable, drain, disable and weigh backends
     #[command(subcommand)]
     Backend(BackendVerb),
     /// End forwarding: remove program, tables and links from the kernel

@@ -2,18 +2,21 @@
 //! protocol.
 
 use anstyle::{AnsiColor, Style};
+use vip_common::Reason;
 use vip_userspace::{
     control::protocol::{
-        BackendStatus, InterfaceStatus, MemberStatus, ReasonStatus, Refused, ServiceStatus, Status,
+        BackendStatus, FlowTableStatus, InterfaceStatus, ReasonStatus, Refused, ServiceStatus, Status,
     },
-    model::{Check, Health, Ineligible, Mode, Probe, Ttl, duration},
+    model::Mode,
 };
 
 use self::{
+    service::{describe, eligible_style, service},
     table::{Cell, Side, Table},
-    units::{bytes, number, percent, time},
+    units::{bytes, number, time},
 };
 
+mod service;
 mod table;
 #[cfg(test)]
 mod tests;
@@ -40,6 +43,8 @@ pub(crate) fn status(status: &Status) -> String {
     if !status.interfaces.is_empty() {
         parts.push(interfaces(&status.interfaces));
     }
+    // At rest it holds nothing, and nothing has to be said of it.
+    parts.extend(status.flow_table.filter(|table| *table != at_rest(table)).map(|table| flow_table(&table)));
     parts.extend(status.services.iter().map(service));
     let met: Vec<_> = status.reasons.iter().filter(|reason| reason.packets > 0).collect();
     if !met.is_empty() {
@@ -60,10 +65,45 @@ fn head(status: &Status) -> String {
     if status.interfaces.is_empty() {
         text += &format!("{BAD}attached to no interface: nothing is forwarded{BAD:#}\n");
     }
+    if let Some(claims) = claims(status) {
+        text += &format!(
+            "{WARNING}somebody else says that a VIP is his: {} packets (duplicate-vip). A backend that answers ARP for it \
+             steals its traffic{WARNING:#}\n",
+            number(claims)
+        );
+    }
     if status.services.is_empty() {
         text += "no services\n";
     }
     text
+}
+
+/// Packets by which somebody else claimed a VIP, if there were any.
+fn claims(status: &Status) -> Option<u64> {
+    let mut reasons = status.reasons.iter();
+    let claims = reasons.find(|reason| reason.reason == Reason::DuplicateVip.name())?;
+    (claims.packets > 0).then_some(claims.packets)
+}
+
+/// A flow table of this size that nothing was ever written to.
+fn at_rest(table: &FlowTableStatus) -> FlowTableStatus {
+    FlowTableStatus { capacity: table.capacity, ..FlowTableStatus::default() }
+}
+
+fn flow_table(table: &FlowTableStatus) -> String {
+    let warned = |count: u64, text: String| match count {
+        0 => text,
+        _ => format!("{WARNING}{text}{WARNING:#}"),
+    };
+    let FlowTableStatus { live, inserted, refused, deleted, evicted, capacity, tracked_slots } = *table;
+    let [live, capacity, tracked, inserted, deleted] =
+        [live, capacity, tracked_slots, inserted, deleted].map(number);
+    format!(
+        "flow table: {live} of {capacity} entries live, {tracked} slots remember; {inserted} inserted, {deleted} deleted, \
+         {}, {}\n",
+        warned(refused, format!("{} refused", number(refused))),
+        warned(evicted, format!("about {} evicted", number(evicted)))
+    )
 }
 
 fn interfaces(interfaces: &[InterfaceStatus]) -> String {
@@ -76,73 +116,6 @@ fn interfaces(interfaces: &[InterfaceStatus]) -> String {
         table.row([Cell::plain(&interface.name), mode, Cell::or_none(interface.mac)]);
     }
     table.text(0)
-}
-
-fn service(service: &ServiceStatus) -> String {
-    let ServiceStatus { name, address, eligible, total, slots, .. } = service;
-    let color = eligible_style(*eligible, *total);
-    let check = service.check.as_ref().map_or_else(|| "no check".to_owned(), describe);
-    let ttl = match service.ttl {
-        Ttl::Decrease => "",
-        Ttl::Keep => ", ttl kept",
-    };
-    let text = format!(
-        "{STRONG}{name}{STRONG:#} {address}, {color}{eligible} of {total} eligible{color:#}, {slots} slots, {check}{ttl}\n"
-    );
-    text + &members(&service.members)
-}
-
-fn members(members: &[MemberStatus]) -> String {
-    let mut table = Table::new(&[
-        ("MEMBER", Side::Left),
-        ("ADDRESS", Side::Left),
-        ("WEIGHT", Side::Right),
-        ("STATE", Side::Left),
-        ("FOR", Side::Right),
-        ("SLOTS", Side::Right),
-        ("PACKETS", Side::Right),
-        ("BYTES", Side::Right),
-        ("FLOWS", Side::Right),
-        ("WHY NOT", Side::Left),
-    ]);
-    for member in members {
-        table.row([
-            Cell::plain(&member.backend),
-            Cell::or_none(member.address),
-            Cell::or_none(member.weight),
-            state(member),
-            Cell::or_none(member.last_change_seconds.map(time)),
-            Cell::plain(percent(member.share)),
-            Cell::plain(number(member.totals.packets)),
-            Cell::plain(bytes(member.totals.bytes)),
-            Cell::plain(number(member.totals.flows)),
-            Cell::plain(why_not(member)),
-        ]);
-    }
-    table.text(2)
-}
-
-/// One word for what a member is.
-fn state(member: &MemberStatus) -> Cell {
-    match member.why_not.as_ref().map(|why| &why.cause) {
-        None if member.eligible && member.health == Some(Health::Up) => Cell::styled("up", GOOD),
-        None if member.eligible => Cell::styled("eligible", GOOD),
-        None => Cell::styled("out", BAD),
-        Some(Ineligible::Disabled) => Cell::styled("disabled", WARNING),
-        Some(Ineligible::WeightZero) => Cell::styled("weight-0", WARNING),
-        Some(Ineligible::NotProbed) => Cell::styled("not-probed", WARNING),
-        Some(Ineligible::NoNeighbour(_)) => Cell::styled("no-neighbour", BAD),
-        Some(Ineligible::Down { .. }) => Cell::styled("down", BAD),
-    }
-}
-
-/// What the word of [`state`] leaves open.
-fn why_not(member: &MemberStatus) -> String {
-    match member.why_not.as_ref().map(|why| &why.cause) {
-        Some(Ineligible::Down { cause }) => cause.clone(),
-        Some(Ineligible::NoNeighbour(cause)) => cause.to_string(),
-        Some(Ineligible::Disabled | Ineligible::WeightZero | Ineligible::NotProbed) | None => String::new(),
-    }
 }
 
 fn reasons(reasons: &[&ReasonStatus]) -> String {
@@ -171,7 +144,7 @@ pub(crate) fn services(services: &[ServiceStatus]) -> String {
         table.row([
             Cell::plain(&service.name),
             Cell::plain(service.address),
-            Cell::styled(format!("{eligible}/{total}"), eligible_style(eligible, total)),
+            Cell::styled(format!("{eligible}/{total}"), eligible_style(service)),
             Cell::plain(service.slots),
             Cell::or_none(service.check.as_ref().map(describe)),
             Cell::plain(number(service.totals.packets)),
@@ -201,6 +174,7 @@ pub(crate) fn backends(backends: &[BackendStatus]) -> String {
         for (at, address) in backend.addresses.iter().enumerate() {
             let first = |cell: Cell| if at == 0 { cell } else { Cell::plain("") };
             let neighbour = match &address.why_not {
+                None if address.here => Cell::styled("this box", GOOD),
                 None => Cell::styled("found", GOOD),
                 Some(why) => Cell::styled(&why.words, BAD),
             };
@@ -218,23 +192,4 @@ pub(crate) fn backends(backends: &[BackendStatus]) -> String {
         }
     }
     table.text(0)
-}
-
-/// None is bad, all are good, some are a warning.
-fn eligible_style(eligible: u32, total: u32) -> Style {
-    match eligible {
-        0 => BAD,
-        some if some == total => GOOD,
-        _ => WARNING,
-    }
-}
-
-/// A check in a few words.
-fn describe(check: &Check) -> String {
-    let probe = match &check.probe {
-        Probe::Tcp => "tcp".to_owned(),
-        Probe::Http { path, .. } => format!("http {path}"),
-    };
-    let port = check.port.map(|port| format!(" on port {port}")).unwrap_or_default();
-    format!("{probe}{port} every {}", duration::print(check.interval))
 }

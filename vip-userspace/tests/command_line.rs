@@ -98,6 +98,7 @@ fn without_a_controller_every_verb_that_needs_one_exits_with_3() {
         "backend add b1 --address 10.0.0.1",
         "backend remove b1",
         "backend enable b1",
+        "backend drain b1",
         "backend disable b1",
         "backend weight b1 1",
     ] {
@@ -147,7 +148,9 @@ fn help_version_and_completions_are_results() {
         ("--help", "Exit codes: 0 done, 1 refused, 2 usage, 3 no controller"),
         ("service add --help", "vip service add web 10.200.0.1:80/tcp"),
         ("--version", "vip 0.1.0"),
+        ("backend drain --help", "vip backend drain b1 --service web"),
         ("completions bash", "complete -F _vip"),
+        ("completions bash", "vip__subcmd__backend__subcmd__drain"),
         ("completions zsh", "#compdef vip"),
         ("completions fish", "complete -c vip"),
     ] {
@@ -164,6 +167,10 @@ fn what_is_done_is_said_and_exits_with_0() {
     controller(directory.path());
     for (arguments, said) in [
         ("backend disable b1", "disabled backend b1 in all its services\n"),
+        (
+            "backend drain b1",
+            "draining backend b1 in all its services: it keeps its flows, and gets no new ones\n",
+        ),
         ("backend enable b1 --service web", "enabled backend b1 in service web\n"),
         ("backend weight b1 0 --json", "{\n  \"done\": true\n}\n"),
         ("service add web 10.0.0.1:80 --member b1", "added service web, 10.0.0.1:80/tcp\n"),

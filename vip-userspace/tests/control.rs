@@ -109,6 +109,7 @@ fn status() -> Status {
         services: Vec::new(),
         backends: Vec::new(),
         reasons: Vec::new(),
+        flow_table: None,
     }
 }
 
@@ -127,12 +128,13 @@ fn commands() -> Vec<Command> {
         Command::RemoveService { name: service("web") },
         Command::AddBackend {
             backend: serde_json::from_value(machine).expect("a backend"),
-            services: vec![Membership { service: service("web"), weight: 7 }],
+            services: vec![Membership { service: service("web"), weight: 7, backup: false }],
         },
         Command::RemoveBackend { name: b1(), service: None },
         Command::RemoveBackend { name: b1(), service: Some(service("web-6.x_y")) },
         Command::SetAdmin { backend: b1(), service: None, admin: Admin::Disabled },
         Command::SetAdmin { backend: b1(), service: Some(service("web")), admin: Admin::Enabled },
+        Command::SetAdmin { backend: b1(), service: None, admin: Admin::Draining },
         Command::SetWeight { backend: b1(), service: Some(service("web")), weight: 0 },
     ]
 }

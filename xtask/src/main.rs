@@ -4,7 +4,9 @@
 mod bench;
 mod build;
 mod ci;
+mod counts;
 mod imports;
+mod kernels;
 mod lab;
 mod lint;
 mod setup;
@@ -41,6 +43,12 @@ enum Verb {
     Lab(lab::Arguments),
     /// Measure the cost of a packet; needs root
     Bench(bench::Arguments),
+    /// Run tests on Linux 6.1 and 6.12, booted in qemu
+    ///
+    /// Packet cases, the program attached natively and generically, and HTTP through the director, on the oldest kernel
+    /// that is promised and on a later one. The kernels are Debian's: apt fetches their packages into `kernels` in
+    /// cargo's target directory, where they are kept; nothing of them is installed.
+    Kernels(kernels::Arguments),
     /// All that a change must pass: setup, lint and test
     Ci,
 }
@@ -63,6 +71,7 @@ fn run(verb: Verb) -> anyhow::Result<()> {
         Verb::Lint => lint::run(),
         Verb::Lab(arguments) => lab::run(&arguments),
         Verb::Bench(arguments) => bench::run(&arguments),
+        Verb::Kernels(arguments) => kernels::run(&arguments),
         Verb::Ci => ci::run(),
     }
 }

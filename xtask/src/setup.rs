@@ -6,6 +6,7 @@ use std::process::{Command, Stdio};
 use anyhow::{Context as _, Result, anyhow, bail};
 
 use crate::{
+    kernels,
     shell::{self, say},
     toolchain::{self, LINKER, LLVM, Machine, Missing, NIGHTLY, Way},
 };
@@ -31,10 +32,18 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
         true => check()?,
         false => ensure(Need::Everything)?,
     }
+    // All else works without: nothing is tested on other kernels then, and `test` says so.
+    let nothing = ensure_programs(&kernels::PROGRAMS).map_or_else(
+        |error| {
+            say(format!("`cargo xtask kernels` will not run: {error:#}"));
+            "nothing else"
+        },
+        |()| "nothing",
+    );
     let machine = Machine::look();
     let way = machine.ready().map_err(|error| anyhow!(error))?;
     let linker = machine.linker.unwrap_or_default();
-    say(format!("nothing is missing: BPF by the {way} way, {} {LINKER}, LLVM {LLVM}", linker.display()));
+    say(format!("{nothing} is missing: BPF by the {way} way, {} {LINKER}, LLVM {LLVM}", linker.display()));
     Ok(())
 }
 
@@ -46,7 +55,7 @@ fn check() -> Result<()> {
         say(format!("missing: {missing}; install it with `{}`", install_command(&missing)));
         count += 1;
     }
-    for (program, package) in missing_programs() {
+    for (program, package) in missing_of(&toolchain::PROGRAMS).chain(missing_of(&kernels::PROGRAMS)) {
         say(format!("missing: {program}; install it with `{}`", apt_install(&[package])));
         count += 1;
     }
@@ -152,20 +161,40 @@ fn install_linker() -> Result<()> {
     shell::run(command.args(linker_install().split(' ')))
 }
 
+/// Installs programs that are missing; says nothing if none is.
+pub(crate) fn ensure_programs(programs: &[(&'static str, &'static str)]) -> Result<()> {
+    let packages: Vec<&str> = missing_of(programs).map(|(_, package)| package).collect();
+    missing_of(programs).for_each(|(program, _)| say(format!("missing: {program}")));
+    apt(&packages)?;
+    match missing_of(programs).next() {
+        Some((program, package)) => {
+            bail!("{program} is still missing; package {package} should have brought it")
+        }
+        None => Ok(()),
+    }
+}
+
 fn missing_programs() -> Vec<(&'static str, &'static str)> {
-    toolchain::PROGRAMS.into_iter().filter(|(program, _)| toolchain::program(program).is_none()).collect()
+    missing_of(&toolchain::PROGRAMS).collect()
+}
+
+fn missing_of(
+    programs: &[(&'static str, &'static str)],
+) -> impl Iterator<Item = (&'static str, &'static str)> {
+    programs.iter().copied().filter(|(program, _)| toolchain::program(program).is_none())
 }
 
 fn apt_install(packages: &[&str]) -> String {
     format!("apt-get install --yes --no-install-recommends {}", packages.join(" "))
 }
 
-fn can_update() -> bool {
+/// Whether apt's lists can be fetched.
+pub(crate) fn can_update() -> bool {
     shell::is_root() && toolchain::program("apt-get").is_some()
 }
 
 /// Fetches apt's lists. One archive out of reach is no reason to stop: another may have what is wanted.
-fn apt_update() {
+pub(crate) fn apt_update() {
     say("apt-get update");
     let mut command = Command::new("apt-get");
     command.args(["--quiet", "--quiet", "update"]).stdin(Stdio::null());

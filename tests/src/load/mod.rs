@@ -24,7 +24,7 @@ pub use book::{Connection, Request, failed, shares};
 pub use http::Failure;
 use http::{Http, Source, within};
 
-use crate::net::Namespace;
+use crate::net::{Namespace, slowness};
 
 /// Time that a new connection and its request have. Less than the second after which TCP repeats a SYN: one that was
 /// lost is a failure.
@@ -171,7 +171,7 @@ impl Pending {
 
 async fn request(server: SocketAddr, book: Arc<Mutex<Book>>) {
     let started = Instant::now();
-    let until = within(PATIENCE);
+    let until = within(PATIENCE * slowness());
     let (port, outcome) = match Source::new(server) {
         Err(error) => (0, Err(Failure::Other(error.to_string()))),
         Ok(source) => (source.port, exchange(source, server, until).await),

@@ -22,4 +22,4 @@ pub use process::{Process, Signal};
 pub use tap::{Seen, Tap};
 pub use tool::{require_root, run, run_with_input};
 pub use topology::{DEFAULT_VIPS, Topology, TopologyBuilder};
-pub use wait::wait_for;
+pub use wait::{slowness, wait_for};

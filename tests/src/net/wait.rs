@@ -1,6 +1,8 @@
 //! Waiting for something to become true. No test sleeps for a guessed time.
 
 use std::{
+    env,
+    sync::LazyLock,
     thread,
     time::{Duration, Instant},
 };
@@ -9,12 +11,23 @@ use anyhow::{Result, ensure};
 
 /// How often a condition is looked at.
 const POLL: Duration = Duration::from_millis(2);
+/// How many times longer than usual everything may take, if that is not once: an emulated machine is slow.
+const SLOWNESS: &str = "VIP_TEST_SLOWNESS";
 
-/// Looks at `condition` every 2 ms until it holds, and says how long that took.
+/// How many times longer than on a machine for tests everything may take on this one.
+#[must_use]
+pub fn slowness() -> u32 {
+    static SLOWNESS_HERE: LazyLock<u32> =
+        LazyLock::new(|| env::var(SLOWNESS).ok().and_then(|text| text.parse().ok()).unwrap_or(1));
+    *SLOWNESS_HERE
+}
+
+/// Looks at `condition` every 2 ms until it holds, and says how long that took. A slow machine gets more time.
 ///
 /// # Errors
 /// It does not hold `within` that time; `what` was waited for.
 pub fn wait_for(what: &str, within: Duration, mut condition: impl FnMut() -> bool) -> Result<Duration> {
+    let within = within * slowness();
     let start = Instant::now();
     while !condition() {
         ensure!(start.elapsed() < within, "waited {within:?} in vain for {what}");

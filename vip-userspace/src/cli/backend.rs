@@ -19,15 +19,21 @@ pub(crate) enum BackendVerb {
     /// Add a backend
     #[command(after_help = "Examples:
   vip backend add b3 --address 10.200.1.13 --address fd00:200:1::13 --service web
-  vip backend add b4 --address 10.200.1.14 --mac 02:00:00:00:00:14 --service web:50 --service dns")]
+  vip backend add b4 --address 10.200.1.14 --mac 02:00:00:00:00:14 --service web:50 --service dns
+  vip backend add b5 --address 10.200.1.15 --vlan 100 --backup-for web")]
     Add(Add),
     /// Remove a backend, or end its part in one service
     #[command(after_help = "Examples:\n  vip backend remove b3\n  vip backend remove b3 --service web")]
     Remove(Which),
-    /// Let a backend get new flows
+    /// Let a backend get new flows, as before it was drained or disabled
     #[command(after_help = "Examples:\n  vip backend enable b1\n  vip backend enable b1 --service web")]
     Enable(Which),
-    /// Take a backend out: its flows move to the others at once
+    /// Give a backend no new flows; it keeps those that it has
+    ///
+    /// For maintenance: drain it, wait until its flows have ended, then disable it. `enable` undoes it.
+    #[command(after_help = "Examples:\n  vip backend drain b1\n  vip backend drain b1 --service web")]
+    Drain(Which),
+    /// Take a backend out at once, as if it were dead: its services' on-dead says what its flows get
     #[command(after_help = "Examples:\n  vip backend disable b1\n  vip backend disable b1 --service web")]
     Disable(Which),
     /// Set a backend's share of new flows
@@ -49,6 +55,19 @@ pub(crate) struct Add {
     /// A service that it answers for, with a weight other than 100 behind a colon; repeatable
     #[arg(long = "service", value_name = "SERVICE[:WEIGHT]")]
     services: Vec<Weighted<ServiceName>>,
+    /// The same as a backup: it gets new flows only while no other member is eligible
+    #[arg(long = "backup-for", value_name = "SERVICE[:WEIGHT]")]
+    backups: Vec<Weighted<ServiceName>>,
+    /// Id of a VLAN tag of the frames to it; twice for two tags, the outer one first [default: the tags that a frame
+    /// came with]
+    #[arg(long = "vlan", value_name = "ID", conflicts_with = "untagged")]
+    vlans: Vec<u16>,
+    /// Frames to it have no VLAN tag
+    #[arg(long)]
+    untagged: bool,
+    /// It is itself a director of the same VIPs
+    #[arg(long)]
+    director: bool,
 }
 
 /// A backend, in one service or in all of its services.
@@ -86,6 +105,7 @@ impl BackendVerb {
                 Command::RemoveBackend { name: name.clone(), service: service.clone() }
             }
             Self::Enable(which) => which.command(Admin::Enabled),
+            Self::Drain(which) => which.command(Admin::Draining),
             Self::Disable(which) => which.command(Admin::Disabled),
             Self::Weight(Weight { name, weight, service }) => {
                 Command::SetWeight { backend: name.clone(), service: service.clone(), weight: *weight }
@@ -102,7 +122,9 @@ impl Which {
 
 impl Add {
     fn command(&self) -> Result<Command, &'static str> {
-        let mut backend = Backend { name: self.name.clone(), ipv4: None, ipv6: None, mac: self.mac };
+        let vlans = (self.untagged || !self.vlans.is_empty()).then(|| self.vlans.clone());
+        let (name, mac, director) = (self.name.clone(), self.mac, self.director);
+        let mut backend = Backend { mac, vlans, director, ..Backend::new(name) };
         for address in &self.addresses {
             let former = match address {
                 IpAddr::V4(address) => backend.ipv4.replace(*address).is_some(),
@@ -112,10 +134,13 @@ impl Add {
                 return Err("a backend has one IPv4 address and one IPv6 address at most");
             }
         }
-        let membership = |weighted: &Weighted<ServiceName>| Membership {
+        let membership = |weighted: &Weighted<ServiceName>, backup| Membership {
             service: weighted.name.clone(),
             weight: weighted.weight,
+            backup,
         };
-        Ok(Command::AddBackend { backend, services: self.services.iter().map(membership).collect() })
+        let regular = self.services.iter().map(|service| membership(service, false));
+        let backups = self.backups.iter().map(|service| membership(service, true));
+        Ok(Command::AddBackend { backend, services: regular.chain(backups).collect() })
     }
 }

@@ -79,13 +79,16 @@ fn words(command: &Command) -> String {
         Command::RemoveBackend { name, service: Some(service) } => {
             format!("removed backend {name} from service {service}")
         }
-        Command::SetAdmin { backend, service, admin } => {
-            let done = match admin {
-                Admin::Enabled => "enabled",
-                Admin::Disabled => "disabled",
-            };
-            format!("{done} backend {backend} {}", inside(service))
-        }
+        Command::SetAdmin { backend, service, admin } => match admin {
+            Admin::Enabled => format!("enabled backend {backend} {}", inside(service)),
+            Admin::Draining => {
+                format!(
+                    "draining backend {backend} {}: it keeps its flows, and gets no new ones",
+                    inside(service)
+                )
+            }
+            Admin::Disabled => format!("disabled backend {backend} {}", inside(service)),
+        },
         Command::SetWeight { backend, service, weight } => {
             format!("backend {backend} has weight {weight} {}", inside(service))
         }

@@ -2,14 +2,16 @@
 
 use std::{str::FromStr, time::Duration};
 
-use clap::{Args, Subcommand, ValueEnum};
+use clap::{Args, Subcommand};
 use vip_userspace::{
     control::Command,
     model::{
-        BackendName, Check, Member, Probe, Service, ServiceAddress, ServiceName, Ttl, duration,
+        BackendName, Check, Member, Probe, Service, ServiceAddress, ServiceName, duration,
         service::{DEFAULT_SLOTS, DEFAULT_WEIGHT},
     },
 };
+
+use super::placing::PlacingArgs;
 
 /// What is to be done with services.
 #[derive(Subcommand, Debug)]
@@ -20,7 +22,10 @@ pub(crate) enum ServiceVerb {
     /// Add a service
     #[command(after_help = "Examples:
   vip service add web 10.200.0.1:80/tcp --member b1 --member b2:50 --check http:/health
-  vip service add dns [fd00:200::1]:53/udp --check tcp --check-port 53 --interval 2s --timeout 1s")]
+  vip service add dns [fd00:200::1]:53/udp --check tcp --check-port 53 --interval 2s --timeout 1s
+  vip service add sip 10.200.0.1:5060-5069/udp --member b1 --backup b2 --affinity source --affinity-prefix 24
+  vip service add all 10.200.0.2:*/any --member b1 --on-dead reset --fragments 3-tuple
+  vip service add ntp 10.200.0.1:123/udp --member b1 --member b2 --scheduler round-robin --window 0s")]
     Add(Box<Add>),
     /// Remove a service; its backends stay
     #[command(after_help = "Example:\n  vip service remove web")]
@@ -35,26 +40,24 @@ pub(crate) enum ServiceVerb {
 pub(crate) struct Add {
     /// Its name
     name: ServiceName,
-    #[arg(help = "Where clients find it: VIP:PORT/PROTOCOL, like 10.200.0.1:80/tcp or [fd00:200::1]:53/udp")]
+    #[arg(
+        help = "Where clients find it: VIP:PORT/PROTOCOL, like 10.200.0.1:80/tcp, [fd00:200::1]:8000-8999/udp or \
+                  10.200.0.1:*/any; the protocols are tcp, udp, sctp and any, and * is every port"
+    )]
     address: ServiceAddress,
     /// A backend that answers for it, with a weight other than 100 behind a colon; repeatable
     #[arg(long = "member", value_name = "BACKEND[:WEIGHT]")]
     members: Vec<Weighted<BackendName>>,
+    /// The same for a backup: it gets new flows only while no other member is eligible
+    #[arg(long = "backup", value_name = "BACKEND[:WEIGHT]")]
+    backups: Vec<Weighted<BackendName>>,
     /// Slots of its ring, a prime at best; fixed for its life
     #[arg(long, default_value_t = DEFAULT_SLOTS)]
     slots: u32,
-    /// Whether TTL and hop limit go down by one; where they are kept, two directors that send to each other pass a
-    /// packet round for ever
-    #[arg(long, value_enum, default_value_t = TtlChoice::Decrease)]
-    ttl: TtlChoice,
+    #[command(flatten)]
+    placing: PlacingArgs,
     #[command(flatten)]
     check: CheckArgs,
-}
-
-#[derive(Clone, Copy, ValueEnum, Debug)]
-enum TtlChoice {
-    Decrease,
-    Keep,
 }
 
 #[derive(Args, Debug)]
@@ -146,18 +149,14 @@ impl Add {
     /// Options that do not belong together: a message.
     pub(super) fn command(&self) -> Result<Command, &'static str> {
         let member =
-            |member: &Weighted<BackendName>| Member { backend: member.name.clone(), weight: member.weight };
-        let service = Service {
-            name: self.name.clone(),
-            address: self.address,
+            |of: &Weighted<BackendName>| Member { weight: of.weight, ..Member::new(of.name.clone()) };
+        let backups = self.backups.iter().map(|backup| Member { backup: true, ..member(backup) });
+        let service = self.placing.apply(Service {
             slots: self.slots,
-            ttl: match self.ttl {
-                TtlChoice::Decrease => Ttl::Decrease,
-                TtlChoice::Keep => Ttl::Keep,
-            },
             check: self.check.check()?,
-            members: self.members.iter().map(member).collect(),
-        };
+            members: self.members.iter().map(member).chain(backups).collect(),
+            ..Service::new(self.name.clone(), self.address)
+        })?;
         Ok(Command::AddService { service })
     }
 }

@@ -75,7 +75,37 @@ fn a_service_is_added_with_its_members_and_its_check() {
             "members": [{ "backend": "b1", "weight": 100 }, { "backend": "b2", "weight": 50 }]
         }
     });
-    assert_eq!(json!(command(line)), wanted);
+    assert_eq!(command(line), serde_json::from_value(wanted).expect("a command"));
+}
+
+#[test]
+fn a_service_is_added_with_the_way_that_it_places_flows() {
+    let line = "vip service add sip 10.200.0.1:5060-5069/udp --member b1 --backup b2:7 --scheduler round-robin \
+                --affinity source --affinity-prefix 24 --on-dead reset --window 10s --idle 2m --fragments 3-tuple \
+                --no-backend reset";
+    let wanted = json!({
+        "command": "add-service",
+        "service": {
+            "name": "sip", "address": "10.200.0.1:5060-5069/udp", "scheduler": "round-robin",
+            "affinity": { "kind": "source", "ipv4_prefix": 24 }, "on_dead": "reset", "window": "10s", "idle": "2m",
+            "fragments": "3-tuple", "no_backend": "reset",
+            "members": [{ "backend": "b1" }, { "backend": "b2", "weight": 7, "backup": true }]
+        }
+    });
+    assert_eq!(command(line), serde_json::from_value(wanted).expect("a command"));
+}
+
+#[test]
+fn a_backend_is_added_with_its_tags_and_as_a_backup() {
+    let add = "vip backend add b1 --address 10.0.0.1";
+    let backend = |line: &str| json!(command(line))["backend"].clone();
+    assert_eq!(backend(&format!("{add} --vlan 10 --vlan 20 --director"))["vlans"], json!([10, 20]));
+    assert_eq!(backend(&format!("{add} --untagged"))["vlans"], json!([]));
+    assert_eq!(backend(add), json!({ "name": "b1", "ipv4": "10.0.0.1" }));
+    assert_eq!(backend(&format!("{add} --director"))["director"], true);
+    let services =
+        json!([{ "service": "web", "weight": 100 }, { "service": "dns", "weight": 5, "backup": true }]);
+    assert_eq!(json!(command(&format!("{add} --service web --backup-for dns:5")))["services"], services);
 }
 
 #[test]
@@ -95,6 +125,10 @@ fn a_backend_is_changed_in_one_service_or_in_all() {
         (
             "vip backend disable b1",
             json!({ "command": "set-admin", "backend": "b1", "service": null, "admin": "disabled" }),
+        ),
+        (
+            "vip backend drain b1",
+            json!({ "command": "set-admin", "backend": "b1", "service": null, "admin": "draining" }),
         ),
         (
             "vip backend enable b1 --service web",
@@ -127,6 +161,10 @@ fn a_bad_word_is_named_with_what_is_wrong_about_it() {
         ("vip backend add b1", "--address <ADDRESS>"),
         ("vip backend add b1 --address 10.0.0.256", "invalid IP address"),
         ("vip backend add b1 --address 10.0.0.1 --mac 1", "is no MAC address"),
+        ("vip service add web 10.200.0.1:80/any", "is no service address"),
+        ("vip service add web 10.200.0.1:80 --scheduler rr", "[possible values: maglev, round-robin]"),
+        ("vip service add web 10.200.0.1:80 --window 5", "is no duration"),
+        ("vip backend add b1 --address 10.0.0.1 --vlan 1 --untagged", "cannot be used with '--untagged'"),
         ("vip backend weight b1 -1", "unexpected argument '-1'"),
         ("vip run", "--config <FILE>"),
         ("vip run --config a --mode fast", "is no mode"),
@@ -144,6 +182,7 @@ fn options_that_do_not_belong_together_are_told() {
     for (line, said) in [
         ("vip service add web 10.0.0.1:80 --check tcp --check-host a", "--check-host needs"),
         ("vip service add web 10.0.0.1:80 --check tcp --expect 200", "--expect needs"),
+        ("vip service add web 10.0.0.1:80 --affinity-prefix 24", "--affinity-prefix needs"),
         ("vip backend add b1 --address 10.0.0.1 --address 10.0.0.2", "one IPv4 address"),
     ] {
         let refused = match verb(line) {

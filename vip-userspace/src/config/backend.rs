@@ -6,9 +6,9 @@ use super::{
     problem::{Findings, Span},
     table::{Field, Table},
 };
-use crate::model::{Backend, BackendName, Intent, Refusal};
+use crate::model::{Backend, BackendName, Intent, Refusal, backend::MAX_VLAN};
 
-const KEYS: [&str; 2] = ["address", "mac"];
+pub(super) const KEYS: [&str; 4] = ["address", "mac", "vlans", "director"];
 const EXAMPLE: &str = r#"address = "10.0.0.11" or address = ["10.0.0.11", "fd00::11"]"#;
 
 /// Adds all backends of the file. Returns the names of those with which something is wrong: what else refers to them
@@ -19,7 +19,7 @@ pub(super) fn add_all(
     findings: &mut Findings<'_>,
 ) -> BTreeSet<BackendName> {
     let mut unsound = BTreeSet::new();
-    for (name, span, field) in root.tables("backend", findings) {
+    for (name, span, field) in root.tables("backend", "NAME", findings) {
         match name.parse::<BackendName>() {
             Err(error) => findings.add(&span, error.to_string()),
             Ok(name) => {
@@ -41,7 +41,9 @@ fn add(name: &BackendName, span: Span, field: &Field<'_>, intent: &mut Intent, f
     table.allow(&KEYS, findings);
     table.require("address", &format!("state it, like {EXAMPLE}"), findings);
     let mac = table.parsed("mac", findings);
-    let mut backend = Backend { name: name.clone(), ipv4: None, ipv6: None, mac };
+    let vlans = vlans(&table, findings);
+    let director = table.switch("director", findings).unwrap_or_default();
+    let mut backend = Backend { mac, vlans, director, ..Backend::new(name.clone()) };
     let mut spans: Vec<(IpAddr, Span)> = Vec::new();
     for (address, span) in addresses(&table, findings) {
         let taken = spans.iter().any(|(other, _)| other.is_ipv4() == address.is_ipv4());
@@ -69,6 +71,7 @@ fn add(name: &BackendName, span: Span, field: &Field<'_>, intent: &mut Intent, f
                 backend.ipv6 = backend.ipv6.filter(|v6| IpAddr::V6(*v6) != *address);
                 spans.iter().find(|(other, _)| other == address).map(|(_, span)| span.clone())
             }
+            Refusal::TooManyTags(..) => backend.vlans.take().map(|_| table.span_of("vlans")),
             Refusal::BadMac(..) => backend.mac.take().map(|_| table.span_of("mac")),
             _ => None,
         };
@@ -77,6 +80,13 @@ fn add(name: &BackendName, span: Span, field: &Field<'_>, intent: &mut Intent, f
             break;
         }
     }
+}
+
+/// `vlans`: a list of ids.
+fn vlans(table: &Table<'_>, findings: &mut Findings<'_>) -> Option<Vec<u16>> {
+    let list = table.list("vlans", "[100] or [], which is untagged", findings)?;
+    let id = |field| table.number_at("vlans", field, 1..=MAX_VLAN, findings);
+    Some(list.iter().filter_map(id).collect())
 }
 
 /// `address`: one, or a list of them.

@@ -6,7 +6,8 @@ use super::{
 };
 use crate::model::{Check, Probe, Refusal};
 
-const KEYS: [&str; 9] = ["http", "tcp", "host", "expect", "interval", "timeout", "rise", "fall", "port"];
+pub(super) const KEYS: [&str; 9] =
+    ["http", "tcp", "host", "expect", "interval", "timeout", "rise", "fall", "port"];
 
 /// The table, and what it says; `None` where that is too little.
 pub(super) fn read<'a>(

@@ -3,10 +3,15 @@
 
 mod backend;
 mod check;
+mod network;
+mod placing;
 mod problem;
 mod service;
 mod syntax;
 mod table;
+mod vip;
+
+use std::collections::BTreeSet;
 
 use toml::{Spanned, de::DeTable};
 
@@ -14,20 +19,40 @@ pub use problem::{Problem, Problems};
 
 use self::{problem::Findings, table::Table};
 use crate::{
-    model::{AttachMode, Capacity, Intent},
+    model::{AttachMode, Capacity, Intent, Mac},
     ring::RingKey,
 };
 
+const KEYS: [&str; 10] = [
+    "interfaces",
+    "egress-interfaces",
+    "virtual-router",
+    "peers",
+    "mode",
+    "seed",
+    "capacity",
+    "vip",
+    "service",
+    "backend",
+];
+
+const CAPACITY_KEYS: [&str; 5] = ["slots", "members", "services", "flows", "fragments"];
+
 /// The sizes that tables can have: 1 to this.
-const LARGEST: Capacity = Capacity { slots: 1 << 27, members: 1 << 20, services: 1 << 20 };
-/// Longest name of an interface, in bytes: `IFNAMSIZ` less its final zero.
-const MAX_INTERFACE_NAME: usize = 15;
+const LARGEST: Capacity =
+    Capacity { slots: 1 << 27, members: 1 << 20, services: 1 << 20, flows: 1 << 24, fragments: 1 << 20 };
 
 /// What a configuration file says.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Config {
     /// Names of the interfaces that the director is attached to: one or more, each of its own.
     pub interfaces: Vec<String>,
+    /// Names of further interfaces that lead to backends, and take no packets to VIPs: none of `interfaces`.
+    pub egress_interfaces: Vec<String>,
+    /// The virtual router (RFC 9568), 1 to 255, whose MACs count as each interface's own.
+    pub virtual_router: Option<u8>,
+    /// MACs of the other directors of the same VIPs.
+    pub peers: BTreeSet<Mac>,
     /// How it is attached.
     pub mode: AttachMode,
     /// The secret that rings and flow hash are made with; `None` to have one made, and kept.
@@ -70,6 +95,9 @@ impl Config {
     fn empty() -> Self {
         Self {
             interfaces: Vec::new(),
+            egress_interfaces: Vec::new(),
+            virtual_router: None,
+            peers: BTreeSet::new(),
             mode: AttachMode::default(),
             seed: None,
             capacity: Capacity::default(),
@@ -80,52 +108,23 @@ impl Config {
 
 fn read(document: &DeTable<'_>, findings: &mut Findings<'_>) -> Config {
     let mut root = Table::root(document);
-    root.allow(&["interfaces", "mode", "seed", "capacity", "service", "backend"], findings);
+    root.allow(&KEYS, findings);
+    let interfaces = network::interfaces(&root, findings);
     let mut config = Config {
-        interfaces: interfaces(&root, findings),
+        egress_interfaces: network::egress_interfaces(&root, &interfaces, findings),
+        interfaces,
+        virtual_router: network::virtual_router(&root, findings),
+        peers: network::peers(&root, findings),
         mode: root.parsed("mode", findings).unwrap_or_default(),
         seed: root.parsed("seed", findings),
         capacity: capacity(&root, findings),
         intent: Intent::default(),
     };
     let unsound = backend::add_all(&root, &mut config.intent, findings);
-    service::add_all(&root, &unsound, &mut config.intent, findings);
+    let stated = service::add_all(&root, &unsound, &mut config.intent, findings);
+    vip::set_all(&root, &stated, &mut config.intent, findings);
     check_room(&root, &config, findings);
     config
-}
-
-fn interfaces(root: &Table<'_>, findings: &mut Findings<'_>) -> Vec<String> {
-    let advice = r#"the director is attached to at least one, like interfaces = ["eth0"]"#;
-    root.require("interfaces", advice, findings);
-    let Some(list) = root.list("interfaces", r#"["eth0"]"#, findings) else { return Vec::new() };
-    if list.is_empty() {
-        root.say(Some(&root.span_of("interfaces")), &format!("\"interfaces\" is empty: {advice}"), findings);
-    }
-    let mut interfaces: Vec<String> = Vec::new();
-    for field in list {
-        let Some(name) = field.get_ref().as_str() else {
-            root.mistyped::<()>("interfaces", "names", field, findings);
-            continue;
-        };
-        if !is_interface_name(name) {
-            let message = format!(
-                "{name:?} is no name of an interface: it has 1 to {MAX_INTERFACE_NAME} bytes, no blanks, no '/' and no ':'"
-            );
-            root.say(Some(&field.span()), &message, findings);
-        } else if interfaces.iter().any(|other| other == name) {
-            root.say(Some(&field.span()), &format!("interface {name} is stated twice"), findings);
-        } else {
-            interfaces.push(name.to_owned());
-        }
-    }
-    interfaces
-}
-
-/// Whether the kernel would take it as a name: `dev_valid_name` in net/core/dev.c.
-fn is_interface_name(name: &str) -> bool {
-    (1..=MAX_INTERFACE_NAME).contains(&name.len())
-        && !matches!(name, "." | "..")
-        && !name.contains(|c: char| c.is_whitespace() || c.is_control() || matches!(c, '/' | ':'))
 }
 
 fn capacity(root: &Table<'_>, findings: &mut Findings<'_>) -> Capacity {
@@ -133,11 +132,13 @@ fn capacity(root: &Table<'_>, findings: &mut Findings<'_>) -> Capacity {
     let Some(field) = root.field("capacity") else { return capacity };
     let span = root.span_of("capacity");
     let Some(mut table) = Table::read("capacity", span, field, findings) else { return capacity };
-    table.allow(&["slots", "members", "services"], findings);
+    table.allow(&CAPACITY_KEYS, findings);
     for (key, size, largest) in [
         ("slots", &mut capacity.slots, LARGEST.slots),
         ("members", &mut capacity.members, LARGEST.members),
         ("services", &mut capacity.services, LARGEST.services),
+        ("flows", &mut capacity.flows, LARGEST.flows),
+        ("fragments", &mut capacity.fragments, LARGEST.fragments),
     ] {
         *size = table.number(key, 1..=largest, findings).unwrap_or(*size);
     }
@@ -149,7 +150,7 @@ fn check_room(root: &Table<'_>, config: &Config, findings: &mut Findings<'_>) {
     let services = config.intent.services().values();
     let slots: u64 = services.clone().map(|service| u64::from(service.slots)).sum();
     let members: usize = services.clone().map(|service| service.members.len()).sum();
-    let Capacity { slots: slot_room, members: member_room, services: service_room } = config.capacity;
+    let Capacity { slots: slot_room, members: member_room, services: service_room, .. } = config.capacity;
     for (key, what, wanted, room) in [
         ("slots", "slots are taken by the rings of all services", Some(slots), slot_room),
         ("members", "members are in all services together", u64::try_from(members).ok(), member_room),

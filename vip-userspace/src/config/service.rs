@@ -5,17 +5,36 @@ use std::{
     net::{IpAddr, Ipv4Addr, Ipv6Addr},
 };
 
+use toml::de::DeValue;
+
 use super::{
-    check,
+    check, placing,
     problem::{Findings, Span, nearest},
     table::{Field, Table},
 };
 use crate::model::{
-    BackendName, Intent, Member, Protocol, Refusal, Service, ServiceAddress, ServiceName, Ttl,
+    BackendName, Intent, Member, Ports, Protocol, Refusal, Service, ServiceAddress, ServiceName, Ttl,
     service::{DEFAULT_SLOTS, DEFAULT_WEIGHT, MAX_SLOTS, MAX_WEIGHT},
 };
 
-const KEYS: [&str; 7] = ["vip", "port", "protocol", "slots", "ttl", "members", "check"];
+pub(super) const KEYS: [&str; 7] = ["vip", "port", "protocol", "slots", "ttl", "members", "check"];
+
+/// The keys of a member that is a table.
+pub(super) const MEMBER_KEYS: [&str; 3] = ["backend", "weight", "backup"];
+
+/// What the services of a file say of VIPs.
+pub(super) struct Stated {
+    vips: BTreeSet<IpAddr>,
+    /// None of them was missing or wrong.
+    all: bool,
+}
+
+impl Stated {
+    /// Whether no service was meant to have this VIP.
+    pub(super) fn none_has(&self, vip: IpAddr) -> bool {
+        self.all && !self.vips.contains(&vip)
+    }
+}
 
 /// A service as far as it could be read, and where its parts are.
 struct Draft<'a> {
@@ -24,7 +43,7 @@ struct Draft<'a> {
     service: Service,
     /// The VIP is as stated: it was neither missing nor wrong.
     vip_is_stated: bool,
-    /// The port and the protocol are, too.
+    /// The ports and the protocol are, too.
     port_is_stated: bool,
     /// Where each of `service.members` is.
     members: Vec<Span>,
@@ -36,17 +55,20 @@ pub(super) fn add_all(
     unsound: &BTreeSet<BackendName>,
     intent: &mut Intent,
     findings: &mut Findings<'_>,
-) {
-    for (name, span, field) in root.tables("service", findings) {
-        match name.parse::<ServiceName>() {
-            Err(error) => findings.add(&span, error.to_string()),
-            Ok(name) => {
-                if let Some(draft) = Draft::read(&name, &span, field, intent, unsound, findings) {
-                    draft.add(&span, intent, findings);
-                }
-            }
+) -> Stated {
+    let mut stated = Stated { vips: BTreeSet::new(), all: true };
+    for (name, span, field) in root.tables("service", "NAME", findings) {
+        let name = name.parse::<ServiceName>().map_err(|error| findings.add(&span, error.to_string()));
+        let draft = name.ok().and_then(|name| Draft::read(&name, &span, field, intent, unsound, findings));
+        match &draft {
+            Some(draft) if draft.vip_is_stated => stated.vips.extend([draft.service.address.vip]),
+            _ => stated.all = false,
+        }
+        if let Some(draft) = draft {
+            draft.add(&span, intent, findings);
         }
     }
+    stated
 }
 
 impl<'a> Draft<'a> {
@@ -60,10 +82,10 @@ impl<'a> Draft<'a> {
     ) -> Option<Self> {
         let context = format!("service {name}");
         let mut table = Table::read(&context, span.clone(), field, findings)?;
-        table.allow(&KEYS, findings);
+        table.allow(&[&KEYS[..], &placing::KEYS[..]].concat(), findings);
         let vip = vip(&table, findings);
-        let port = port(&table, findings);
-        let (number, protocol) = port.unwrap_or((1, Protocol::Tcp));
+        let ports = ports(&table, findings);
+        let (port_or_other, protocol) = ports.unwrap_or((Ports::One(1), Protocol::Tcp));
         let vip_or_other = vip.unwrap_or_else(|| unused_vip(intent, false));
         let (check_table, check) = match table.field("check") {
             Some(field) => check::read(&format!("{context}: check"), table.span_of("check"), field, findings),
@@ -71,15 +93,16 @@ impl<'a> Draft<'a> {
         };
         let members = members(&table, findings).into_iter();
         let (members, spans) = members.filter(|(member, _)| !unsound.contains(&member.backend)).unzip();
-        let service = Service {
-            name: name.clone(),
-            address: ServiceAddress { vip: vip_or_other, port: number, protocol },
+        let address = ServiceAddress { vip: vip_or_other, ports: port_or_other, protocol };
+        let mut service = Service {
             slots: table.number("slots", 1..=MAX_SLOTS, findings).unwrap_or(DEFAULT_SLOTS),
             ttl: table.parsed::<Ttl>("ttl", findings).unwrap_or_default(),
             check,
             members,
+            ..Service::new(name.clone(), address)
         };
-        let (vip_is_stated, port_is_stated) = (vip.is_some(), port.is_some());
+        placing::read(&table, vip, &mut service, findings);
+        let (vip_is_stated, port_is_stated) = (vip.is_some(), ports.is_some());
         Some(Self { table, check_table, service, vip_is_stated, port_is_stated, members: spans })
     }
 
@@ -88,7 +111,10 @@ impl<'a> Draft<'a> {
         while let Err(refusal) = intent.add_service(self.service.clone()) {
             // What follows from an address that nobody stated is nobody's fault.
             let is_told = match refusal {
-                Refusal::AddressTaken { .. } => self.vip_is_stated && self.port_is_stated,
+                Refusal::AddressTaken { .. }
+                | Refusal::AddressOverlaps { .. }
+                | Refusal::TwoByAddresses { .. } => self.vip_is_stated && self.port_is_stated,
+                Refusal::IdleTooShort { .. } => self.port_is_stated || self.table.has("window"),
                 Refusal::WrongFamily { .. } => self.vip_is_stated,
                 _ => true,
             };
@@ -117,6 +143,11 @@ impl<'a> Draft<'a> {
                 *vip = unused_vip(intent, vip.is_ipv6());
                 Some(self.table.span_of("vip"))
             }
+            Refusal::AddressOverlaps { .. } => {
+                let vip = &mut self.service.address.vip;
+                *vip = unused_vip(intent, vip.is_ipv6());
+                Some(self.table.span_of("port"))
+            }
             Refusal::NoBackend(backend)
             | Refusal::MemberExists { backend, .. }
             | Refusal::WrongFamily { backend, .. } => {
@@ -124,11 +155,14 @@ impl<'a> Draft<'a> {
                 self.service.members.remove(at);
                 Some(self.members.remove(at))
             }
-            Refusal::UdpCheck { .. } => {
+            Refusal::CheckNeedsPort { .. } => {
                 self.service.check = None;
                 Some(self.table.span_of("check"))
             }
             _ => {
+                if let Some(key) = placing::take_away(&mut self.service, refusal) {
+                    return Some(self.table.span_of(key));
+                }
                 let key = check::take_away(self.service.check.as_mut()?, refusal)?;
                 self.check_table.as_ref().map(|table| table.span_of(key))
             }
@@ -147,14 +181,28 @@ fn vip(table: &Table<'_>, findings: &mut Findings<'_>) -> Option<IpAddr> {
 }
 
 /// `port` and `protocol`.
-fn port(table: &Table<'_>, findings: &mut Findings<'_>) -> Option<(u16, Protocol)> {
-    table.require("port", "state it, like port = 80", findings);
-    let port = table.number("port", 1..=u16::MAX, findings);
+fn ports(table: &Table<'_>, findings: &mut Findings<'_>) -> Option<(Ports, Protocol)> {
     let protocol = match table.has("protocol") {
         true => table.parsed("protocol", findings),
         false => Some(Protocol::Tcp),
     };
-    port.zip(protocol)
+    if protocol == Some(Protocol::Any) && !table.has("port") {
+        return Some((Ports::Any, Protocol::Any));
+    }
+    table.require("port", r#"state it, like port = 80, port = "8000-8999" or port = "*""#, findings);
+    let field = table.field("port")?;
+    let ports = match field.get_ref() {
+        DeValue::Integer(_) => table.number("port", 1..=u16::MAX, findings).map(Ports::One),
+        DeValue::String(_) => table.parsed("port", findings),
+        _ => {
+            table.mistyped("port", r#"a whole number, or a string like "8000-8999" or "*""#, field, findings)
+        }
+    };
+    if protocol == Some(Protocol::Any) && ports.is_some_and(|ports| ports != Ports::Any) {
+        table.say(Some(&field.span()), "any protocol has no port of its own: leave \"port\" out", findings);
+        return None;
+    }
+    ports.zip(protocol)
 }
 
 /// `members`: each the name of a backend, or a table.
@@ -164,7 +212,7 @@ fn members(table: &Table<'_>, findings: &mut Findings<'_>) -> Vec<(Member, Span)
     for field in table.list("members", example, findings).into_iter().flatten() {
         let member = match field.get_ref().as_str() {
             Some(name) => match name.parse() {
-                Ok(backend) => Some(Member { backend, weight: DEFAULT_WEIGHT }),
+                Ok(backend) => Some(Member::new(backend)),
                 Err(error) => {
                     table.say(Some(&field.span()), &format!("members: {error}"), findings);
                     None
@@ -181,10 +229,11 @@ fn members(table: &Table<'_>, findings: &mut Findings<'_>) -> Vec<(Member, Span)
 /// A member that is a table.
 fn weighted(service: &Table<'_>, field: &Field<'_>, findings: &mut Findings<'_>) -> Option<Member> {
     let mut table = service.within("member", field, findings)?;
-    table.allow(&["backend", "weight"], findings);
+    table.allow(&MEMBER_KEYS, findings);
     table.require("backend", r#"state it, like { backend = "b1", weight = 50 }"#, findings);
     let weight = table.number("weight", 0..=MAX_WEIGHT, findings).unwrap_or(DEFAULT_WEIGHT);
-    Some(Member { backend: table.parsed("backend", findings)?, weight })
+    let backup = table.switch("backup", findings).unwrap_or_default();
+    Some(Member { weight, backup, ..Member::new(table.parsed("backend", findings)?) })
 }
 
 /// An address that stands in for one that can't be used, so that the rest of a service can be looked at: of those

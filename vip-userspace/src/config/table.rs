@@ -99,16 +99,17 @@ impl<'a> Table<'a> {
         self.entries.get(key)
     }
 
-    /// The tables within the table of this key, by name and in the order of the file.
+    /// The tables within the table of this key, by name and in the order of the file. `name` stands for one of them.
     pub(super) fn tables(
         &self,
         key: &str,
+        name: &str,
         findings: &mut Findings<'_>,
     ) -> Vec<(&'a str, Span, &'a Field<'a>)> {
         let Some(field) = self.field(key) else { return Vec::new() };
         let Some(tables) = field.get_ref().as_table() else {
             let message =
-                format!("{key:?} takes tables with a name, like [{key}.NAME], not {}", type_of(field));
+                format!("{key:?} takes tables with a name, like [{key}.{name}], not {}", type_of(field));
             findings.add(&field.span(), message);
             return Vec::new();
         };
@@ -153,7 +154,20 @@ impl<'a> Table<'a> {
     where
         N: TryFrom<i128> + PartialOrd + Display,
     {
-        let field = self.field(key)?;
+        self.number_at(key, self.field(key)?, range, findings)
+    }
+
+    /// A whole number in a range, in a list of `key` or as its value.
+    pub(super) fn number_at<N>(
+        &self,
+        key: &str,
+        field: &Field<'_>,
+        range: RangeInclusive<N>,
+        findings: &mut Findings<'_>,
+    ) -> Option<N>
+    where
+        N: TryFrom<i128> + PartialOrd + Display,
+    {
         let Some(integer) = field.get_ref().as_integer() else {
             return self.mistyped(key, "a whole number", field, findings);
         };

@@ -10,8 +10,8 @@ mod status;
 pub use http::{AddBackend, HttpRequest, SetAdmin, SetWeight};
 pub use refused::{Code, Refused};
 pub use status::{
-    BackendStatus, InterfaceStatus, MemberStatus, NeighbourStatus, ReasonStatus, ServiceStatus, Status,
-    Totals, Why,
+    BackendStatus, FlowTableStatus, InterfaceStatus, MemberStatus, NeighbourStatus, ReasonStatus,
+    ServiceStatus, Status, Totals, Why,
 };
 
 use crate::model::{Admin, Backend, BackendName, Service, ServiceName, service::DEFAULT_WEIGHT};
@@ -79,6 +79,9 @@ pub struct Membership {
     /// Share of new flows, 0 to [`MAX_WEIGHT`](crate::model::service::MAX_WEIGHT).
     #[serde(default = "default_weight")]
     pub weight: u32,
+    /// It gets new flows only while no member is eligible that is no backup.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub backup: bool,
 }
 
 fn default_weight() -> u32 {
@@ -94,6 +97,7 @@ pub enum Query {
 }
 
 /// What somebody at the control socket wants.
+#[expect(clippy::large_enum_variant, reason = "few of them exist at a time")]
 #[derive(Clone, PartialEq, Debug)]
 pub enum Wanted {
     /// A change.

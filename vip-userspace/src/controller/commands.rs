@@ -32,8 +32,8 @@ fn add_backend(intent: &mut Intent, backend: Backend, services: Vec<Membership>)
     if services.is_empty() || intent.backends().get(&name) != Some(&backend) {
         intent.add_backend(backend)?;
     }
-    for Membership { service, weight } in services {
-        intent.add_member(&service, Member { backend: name.clone(), weight })?;
+    for Membership { service, weight, backup } in services {
+        intent.add_member(&service, Member { backend: name.clone(), weight, backup })?;
     }
     Ok(())
 }

@@ -9,25 +9,30 @@ use super::commands;
 use crate::{
     control::protocol::{Code, Command, Refused},
     dataplane::Dataplane,
-    model::{Checked, Health, Ineligible, Link, Mac, MemberKey, Neighbour, NoNeighbour, World},
+    model::{
+        Checked, Health, Ineligible, Link, Mac, MemberKey, Neighbour, NoNeighbour, Place, Standing, World,
+    },
     plan::{Composer, Numbers, Tables, plan},
     ring::RingKey,
 };
 
-/// A member became eligible, or ceased to be.
+/// A member's standing is another.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Transition {
     /// The member.
     pub member: MemberKey,
-    /// Where its packets go, or why it gets no new flows.
-    pub now: Result<Neighbour, Ineligible>,
+    /// What flows it gets.
+    pub now: Standing,
 }
 
 impl Transition {
     /// True for what is so before anything is known: nobody need be told.
     #[must_use]
     pub fn is_beginning(&self) -> bool {
-        matches!(self.now, Err(Ineligible::NotProbed | Ineligible::NoNeighbour(NoNeighbour::Pending)))
+        matches!(
+            self.now,
+            Standing::Down(Ineligible::NotProbed | Ineligible::NoNeighbour(NoNeighbour::Pending))
+        )
     }
 }
 
@@ -41,7 +46,7 @@ pub struct Controller<D> {
     published: Tables,
     /// The last apply failed half-way: what is published must be read anew.
     in_doubt: bool,
-    eligible: BTreeMap<MemberKey, Result<Neighbour, Ineligible>>,
+    standings: BTreeMap<MemberKey, Standing>,
 }
 
 impl<D: Dataplane> Controller<D> {
@@ -52,8 +57,8 @@ impl<D: Dataplane> Controller<D> {
     pub fn new(world: World, numbers: Numbers, key: RingKey, dataplane: D) -> anyhow::Result<Self> {
         let published = dataplane.read().context("read the published tables")?;
         let composer = Composer::new(key);
-        let eligible = BTreeMap::new();
-        Ok(Self { world, numbers, composer, dataplane, published, in_doubt: false, eligible })
+        let standings = BTreeMap::new();
+        Ok(Self { world, numbers, composer, dataplane, published, in_doubt: false, standings })
     }
 
     /// Intent and knowledge.
@@ -113,14 +118,15 @@ impl<D: Dataplane> Controller<D> {
     }
 
     /// Where a backend's address is now.
-    pub fn neighbour(&mut self, address: IpAddr, found: Result<Neighbour, NoNeighbour>) {
+    pub fn neighbour(&mut self, address: IpAddr, found: Result<Place, NoNeighbour>) {
         self.world.neighbours.insert(address, found);
     }
 
     /// An interface is there, with this name and MAC.
     pub fn link(&mut self, ifindex: u32, name: String, mac: Mac) {
-        let is_port = self.world.links.get(&ifindex).is_some_and(|link| link.is_port);
-        self.world.links.insert(ifindex, Link { name, mac, is_port });
+        let known = self.world.links.get(&ifindex);
+        let (is_port, is_egress) = known.map_or((false, false), |link| (link.is_port, link.is_egress));
+        self.world.links.insert(ifindex, Link { name, mac, is_port, is_egress });
     }
 
     /// An interface is gone.
@@ -130,7 +136,7 @@ impl<D: Dataplane> Controller<D> {
 
     /// The director is attached to an interface.
     pub fn port(&mut self, ifindex: u32, name: String, mac: Mac) {
-        self.world.links.insert(ifindex, Link { name, mac, is_port: true });
+        self.world.links.insert(ifindex, Link { name, mac, is_port: true, is_egress: false });
     }
 
     /// The addresses of this box.
@@ -158,17 +164,16 @@ impl<D: Dataplane> Controller<D> {
         Ok(self.transitions())
     }
 
-    /// The members whose eligibility differs from that at the last call.
+    /// The members whose standing differs from that at the last call.
     fn transitions(&mut self) -> Vec<Transition> {
         let mut now = BTreeMap::new();
         for service in self.world.intent.services().values() {
-            for member in &service.members {
-                let key = (service.name.clone(), member.backend.clone());
-                now.insert(key, self.world.eligibility(service, member));
+            for (member, standing) in service.members.iter().zip(self.world.standings(service)) {
+                now.insert((service.name.clone(), member.backend.clone()), standing);
             }
         }
-        let before = std::mem::replace(&mut self.eligible, now);
-        let changed = self.eligible.iter().filter(|(key, now)| before.get(*key) != Some(*now));
+        let before = std::mem::replace(&mut self.standings, now);
+        let changed = self.standings.iter().filter(|(key, now)| before.get(*key) != Some(*now));
         changed.map(|(key, now)| Transition { member: key.clone(), now: now.clone() }).collect()
     }
 }
@@ -186,11 +191,11 @@ pub(super) fn adopt(
         let Some(egress) = published.egresses.get(&entry.egress) else { continue };
         if let Some(address) = backend.address_for(service.address.vip) {
             let neighbour = Neighbour { mac: Mac(entry.mac), ifindex: egress.ifindex };
-            world.neighbours.entry(address).or_insert(Ok(neighbour));
+            world.neighbours.entry(address).or_insert(Ok(Place::Link(neighbour)));
         }
         if service.check.is_some() {
             let up = entry.state == vip_common::tables::Member::UP;
-            let wanted = world.intent.admin(&key.0, &key.1) == crate::model::Admin::Enabled;
+            let wanted = world.intent.admin(&key.0, &key.1) != crate::model::Admin::Disabled;
             let health = match (up, wanted) {
                 (true, _) => Health::Up,
                 (false, true) => Health::Down,

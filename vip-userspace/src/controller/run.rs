@@ -29,8 +29,8 @@ use crate::{
     },
     dataplane::{Dataplane as _, KernelDataplane},
     health::{CheckId, CheckSpec, Checker, Verdict},
-    model::{AttachMode, Health, Mac, MemberKey, NoNeighbour},
-    net::{Groups, NetError, NetEvent, routes},
+    model::{AttachMode, Health, Mac, MemberKey},
+    net::{Groups, NetError, NetEvent, Way, routes},
     places::Places,
 };
 
@@ -212,7 +212,7 @@ impl Loop {
     async fn look_after(&mut self) {
         match routes(self.controller.world().vips()).await {
             Ok(routes) => {
-                let local = routes.into_iter().filter(|(_, route)| *route == Err(NoNeighbour::Local));
+                let local = routes.into_iter().filter(|(_, route)| *route == Ok(Way::Here));
                 self.controller.local(local.map(|(vip, _)| vip).collect());
             }
             Err(error) => warn!("{error}: a VIP on this box may not be noticed"),
@@ -287,7 +287,7 @@ impl Loop {
         let world = self.controller.world();
         let mut checks = BTreeMap::new();
         for service in world.intent.services().values() {
-            let Some(check) = &service.check else { continue };
+            let (Some(check), Some(port)) = (&service.check, service.checked_port()) else { continue };
             for member in &service.members {
                 let address = world
                     .intent
@@ -299,7 +299,7 @@ impl Loop {
                 let adopted = world.checked.get(&(id.service.clone(), id.backend.clone()));
                 let adopted =
                     adopted.map(|checked| checked.health).filter(|health| *health != Health::Unknown);
-                let target = SocketAddr::new(address, check.port.unwrap_or(service.address.port));
+                let target = SocketAddr::new(address, port);
                 checks.insert(id, CheckSpec { check: check.clone(), target, adopted });
             }
         }

@@ -1,7 +1,7 @@
 //! How a controller starts: it looks at everything that could refuse it before it changes anything, adopts what is
 //! pinned, and attaches.
 
-use std::{fs, net::IpAddr, path::Path};
+use std::{collections::BTreeMap, fs, net::IpAddr, path::Path};
 
 use log::{info, warn};
 use tokio::{net::UnixListener, sync::mpsc, task::JoinHandle};
@@ -76,10 +76,7 @@ pub(super) async fn start(options: &RunOptions) -> Result<Started, Refused> {
             return Err(refused);
         }
     };
-    for interface in &interfaces {
-        let mac = interface.mac.unwrap_or(Mac([0; 6]));
-        world.links.insert(interface.ifindex, Link { name: interface.name.clone(), mac, is_port: true });
-    }
+    world.links = ways_out(&config, &interfaces, &links);
     if options.log_packets {
         let packets = dataplane.packet_log(|line| info!("packet {line}")).map_err(failed)?;
         tokio::spawn(packets.run());
@@ -93,6 +90,19 @@ pub(super) async fn start(options: &RunOptions) -> Result<Started, Refused> {
     Ok(Started { controller, memory, wishes, interfaces, net, requests, server, labels, place })
 }
 
+/// The interfaces that backends may be reached by, by index.
+fn ways_out(config: &Config, ports: &[InterfaceStatus], links: &Links) -> BTreeMap<u32, Link> {
+    let link = |name: &str, mac: Option<Mac>, is_port| Link {
+        name: name.to_owned(),
+        mac: mac.unwrap_or(Mac([0; 6])),
+        is_port,
+        is_egress: !is_port,
+    };
+    let ports = ports.iter().map(|port| (port.ifindex, link(&port.name, port.mac, true)));
+    let egresses = config.egress_interfaces.iter().filter_map(|name| links.by_name(name));
+    ports.chain(egresses.map(|egress| (egress.ifindex, link(&egress.name, egress.mac, false)))).collect()
+}
+
 /// Meets all that could refuse a start before anything is changed, and takes the controller's place.
 async fn look_first(
     options: &RunOptions,
@@ -101,7 +111,8 @@ async fn look_first(
 ) -> Result<(Links, UnixListener, Bound), Refused> {
     preflight::check(&options.places).map_err(failed)?;
     let links = Links::list().await.map_err(failed)?;
-    if let Some(missing) = config.interfaces.iter().find(|name| links.by_name(name).is_none()) {
+    let mut named = config.interfaces.iter().chain(&config.egress_interfaces);
+    if let Some(missing) = named.find(|name| links.by_name(name).is_none()) {
         return Err(no_interface(missing, &links));
     }
     refuse_gateways(config.intent.backends().values().flat_map(Backend::addresses)).await?;
@@ -138,7 +149,7 @@ pub fn read_config(path: &Path) -> Result<Config, Refused> {
 fn no_interface(name: &str, links: &Links) -> Refused {
     let others: Vec<_> = links.iter().map(|link| link.name.as_str()).collect();
     Refused::new(Code::NoInterface, format!("there is no interface {name}"))
-        .with_remedy(format!("set `interfaces` to some of: {}", others.join(", ")))
+        .with_remedy(format!("set `interfaces` and `egress-interfaces` to some of: {}", others.join(", ")))
 }
 
 /// A backend behind a gateway can't be served by direct server return: its MAC would be the gateway's.
@@ -173,7 +184,12 @@ fn prepare(
             Refused::new(Code::BadConfig, message).with_remedy("set the old seed, or `vip detach` first")
         );
     }
-    let mut world = World { intent: config.intent.clone(), ..World::default() };
+    let mut world = World {
+        intent: config.intent.clone(),
+        peers: config.peers.clone(),
+        virtual_router: config.virtual_router,
+        ..World::default()
+    };
     let mut wishes = memory.wishes().map_err(failed)?;
     wishes.retain(|wish| match commands::apply(&mut world.intent, wish) {
         Ok(()) => true,

@@ -10,7 +10,7 @@ use crate::{
         Totals, Why,
     },
     dataplane::Counts,
-    model::{Backend, Member, MemberKey, NoNeighbour, Service, World},
+    model::{Backend, Member, MemberKey, Place, Service, Standing, World},
     plan::{Numbers, Tables},
 };
 
@@ -40,19 +40,33 @@ impl Sources<'_> {
             services: self.world.intent.services().values().map(|service| self.service(service)).collect(),
             backends: self.world.intent.backends().values().map(|backend| self.backend(backend)).collect(),
             reasons: ReasonStatus::all(&self.counts.reasons),
+            flow_table: None,
             interfaces: self.interfaces,
         }
     }
 
     fn service(&self, service: &Service) -> ServiceStatus {
         let owned = self.owned(service);
-        let members: Vec<_> =
-            service.members.iter().map(|member| self.member(service, member, &owned)).collect();
+        let members: Vec<_> = service
+            .members
+            .iter()
+            .zip(self.world.standings(service))
+            .map(|(member, standing)| self.member(service, member, &standing, &owned))
+            .collect();
         ServiceStatus {
             name: service.name.clone(),
             address: service.address,
             slots: service.slots,
             ttl: service.ttl,
+            scheduler: service.scheduler,
+            affinity: service.affinity,
+            on_dead: service.on_dead,
+            window: service.window(),
+            idle: service.idle(),
+            fragments: service.fragments,
+            no_backend: service.no_backend,
+            role: self.world.intent.vip(service.address.vip).role,
+            tracked_slots: 0,
             check: service.check.clone(),
             eligible: count(members.iter().filter(|member| member.eligible)),
             total: count(members.iter()),
@@ -61,13 +75,19 @@ impl Sources<'_> {
         }
     }
 
-    fn member(&self, service: &Service, member: &Member, owned: &BTreeMap<MemberId, u32>) -> MemberStatus {
+    fn member(
+        &self,
+        service: &Service,
+        member: &Member,
+        standing: &Standing,
+        owned: &BTreeMap<MemberId, u32>,
+    ) -> MemberStatus {
         let key = (service.name.clone(), member.backend.clone());
         let id = self.numbers.member(&key).unwrap_or(MemberId::NOBODY);
         let backend = self.world.intent.backends().get(&member.backend);
         let vip = service.address.vip;
-        let neighbour = backend.and_then(|backend| self.world.neighbour(backend, vip).ok());
-        let eligibility = self.world.eligibility(service, member);
+        let place = backend.and_then(|backend| self.world.place(backend, vip).ok());
+        let neighbour = place.and_then(Place::neighbour);
         let slots = owned.get(&id).copied().unwrap_or_default();
         let checked = self.world.checked.get(&key);
         MemberStatus {
@@ -80,8 +100,11 @@ impl Sources<'_> {
                 .check
                 .as_ref()
                 .map(|_| checked.map_or(crate::model::Health::Unknown, |checked| checked.health)),
-            eligible: eligibility.is_ok(),
-            why_not: eligibility.err().map(Why::from),
+            eligible: standing.is_eligible(),
+            alive: standing.is_alive(),
+            here: place == Some(Place::Here),
+            backup: member.backup,
+            why_not: standing.why_not().cloned().map(Why::from),
             mac: neighbour.map(|neighbour| neighbour.mac),
             interface: neighbour.and_then(|neighbour| self.interface(neighbour.ifindex)),
             slots,
@@ -107,12 +130,14 @@ impl Sources<'_> {
 
     fn address(&self, backend: &Backend, address: std::net::IpAddr) -> NeighbourStatus {
         // For a VIP of the address's own family, that address is the one that counts.
-        let neighbour: Result<_, NoNeighbour> = self.world.neighbour(backend, address);
+        let place = self.world.place(backend, address);
+        let neighbour = place.as_ref().ok().copied().and_then(Place::neighbour);
         NeighbourStatus {
             address,
-            mac: neighbour.as_ref().ok().map(|neighbour| neighbour.mac),
-            interface: neighbour.as_ref().ok().and_then(|neighbour| self.interface(neighbour.ifindex)),
-            why_not: neighbour.err().map(Why::from),
+            here: place == Ok(Place::Here),
+            mac: neighbour.map(|neighbour| neighbour.mac),
+            interface: neighbour.and_then(|neighbour| self.interface(neighbour.ifindex)),
+            why_not: place.err().map(Why::from),
         }
     }
 
@@ -130,7 +155,7 @@ impl Sources<'_> {
     fn totals(&self, id: MemberId) -> Totals {
         let MemberCount { packets, bytes, flows } =
             self.counts.members.get(&id).copied().unwrap_or_else(bytemuck::Zeroable::zeroed);
-        Totals { packets, bytes, flows }
+        Totals { packets, bytes, flows, bounced: 0 }
     }
 
     fn interface(&self, ifindex: u32) -> Option<String> {

@@ -14,13 +14,13 @@ use crate::{
     dataplane::{Dataplane as _, fake::FakeDataplane},
     model::{
         Admin, Backend, Capacity, Check, Health, Ineligible, Intent, Mac, Member, MemberKey, Neighbour,
-        NoNeighbour, Probe, Service, Ttl, World,
+        NoNeighbour, Place, Probe, Service, Standing, World,
     },
     plan::{Numbers, Operation, Tables},
     ring::RingKey,
 };
 
-const CAPACITY: Capacity = Capacity { slots: 4096, members: 16, services: 4 };
+const CAPACITY: Capacity = Capacity { slots: 4096, members: 16, services: 4, flows: 64, fragments: 64 };
 const PORT: u32 = 3;
 const OWN: Mac = Mac([2, 0, 0, 0, 0, 9]);
 
@@ -30,7 +30,7 @@ fn key() -> RingKey {
 
 fn backend(n: u8) -> Backend {
     let name = format!("b{n}").parse().expect("a name");
-    Backend { name, ipv4: Some([10, 0, 0, n].into()), ipv6: None, mac: None }
+    Backend { ipv4: Some([10, 0, 0, n].into()), ..Backend::new(name) }
 }
 
 fn service(name: &str, host: u8, backends: &[u8]) -> Service {
@@ -42,14 +42,15 @@ fn service(name: &str, host: u8, backends: &[u8]) -> Service {
         fall: 3,
         port: None,
     };
-    let member = |n: &u8| Member { backend: backend(*n).name, weight: 100 };
+    let member = |n: &u8| Member::new(backend(*n).name);
     Service {
-        name: name.parse().expect("a name"),
-        address: format!("10.200.0.{host}:80/tcp").parse().expect("an address"),
         slots: 1021,
-        ttl: Ttl::Decrease,
         check: Some(check),
         members: backends.iter().map(member).collect(),
+        ..Service::new(
+            name.parse().expect("a name"),
+            format!("10.200.0.{host}:80/tcp").parse().expect("an address"),
+        )
     }
 }
 
@@ -74,7 +75,7 @@ fn controller(dataplane: &FakeDataplane) -> Controller<FakeDataplane> {
     let mut controller = Controller::new(world, numbers, key(), dataplane.clone()).expect("a controller");
     controller.port(PORT, "eth0".to_owned(), OWN);
     for n in 1..=4 {
-        let found = Neighbour { mac: Mac([2, 0, 0, 0, 1, n]), ifindex: PORT };
+        let found = Place::Link(Neighbour { mac: Mac([2, 0, 0, 0, 1, n]), ifindex: PORT });
         controller.neighbour(IpAddr::from([10, 0, 0, n]), Ok(found));
         controller.verdict(member(n), Health::Up, String::new());
     }
@@ -122,7 +123,7 @@ fn a_death_moves_the_flows_of_the_dead_and_no_others_and_a_return_takes_back_jus
     let transitions = controller.publish().expect("published");
     let why = Ineligible::Down { cause: "connection refused".to_owned() };
     assert_eq!(transitions.len(), 1);
-    assert_eq!((&transitions[0].member, &transitions[0].now), (&member(2), &Err(why)));
+    assert_eq!((&transitions[0].member, &transitions[0].now), (&member(2), &Standing::Down(why)));
     for (before, after) in before.iter().zip(owners(&dataplane)) {
         assert!(if *before == 2 { after != 2 && after != 0 } else { after == *before });
     }
@@ -221,7 +222,7 @@ fn without_labels_adopted_tables_are_replaced_without_a_packet_dropped() {
     for n in 1..=4 {
         let id = numbers.member(&member(n)).expect("an id");
         assert!(!published.members.contains_key(&id), "{id:?} is taken");
-        let found = Neighbour { mac: Mac([2, 0, 0, 0, 1, n]), ifindex: PORT };
+        let found = Place::Link(Neighbour { mac: Mac([2, 0, 0, 0, 1, n]), ifindex: PORT });
         world.neighbours.insert([10, 0, 0, n].into(), Ok(found));
         world.checked.insert(member(n), crate::model::Checked { health: Health::Up, cause: String::new() });
     }
@@ -242,7 +243,11 @@ fn a_removed_member_leaves_no_entry_and_its_id_is_given_again_with_new_counters(
     controller
         .command(&Command::AddBackend {
             backend: backend(5),
-            services: vec![crate::control::protocol::Membership { service: member(1).0, weight: 100 }],
+            services: vec![crate::control::protocol::Membership {
+                service: member(1).0,
+                weight: 100,
+                backup: false,
+            }],
         })
         .expect("done");
     let key = (member(1).0, backend(5).name);

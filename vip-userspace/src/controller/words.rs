@@ -3,19 +3,21 @@
 use super::Transition;
 use crate::{
     control::protocol::Command,
-    model::{Admin, ServiceName, World},
+    model::{Place, ServiceName, Standing, World},
 };
 
-/// The line that tells of a member that became eligible, or ceased to be.
+/// The line that tells of a member whose standing is another.
 pub(super) fn of_transition(transition: &Transition, world: &World) -> String {
     let (service, backend) = &transition.member;
     match &transition.now {
-        Ok(neighbour) => {
+        Standing::Eligible(Place::Here) => format!("service {service}: {backend} in: it is this box"),
+        Standing::Eligible(Place::Link(neighbour)) => {
             let link = world.links.get(&neighbour.ifindex);
             let interface = link.map_or_else(|| neighbour.ifindex.to_string(), |link| link.name.clone());
             format!("service {service}: {backend} in: {} on {interface}", neighbour.mac)
         }
-        Err(why) => format!("service {service}: {backend} out: {why}"),
+        Standing::Draining(_, why) => format!("service {service}: {backend} keeps its flows: {why}"),
+        Standing::Down(why) => format!("service {service}: {backend} out: {why}"),
     }
 }
 
@@ -42,11 +44,7 @@ pub(super) fn of_command(command: &Command) -> String {
             format!("command: backend {name} removed{}", from(service.as_ref()))
         }
         Command::SetAdmin { backend, service, admin } => {
-            let wish = match admin {
-                Admin::Enabled => "enabled",
-                Admin::Disabled => "disabled",
-            };
-            format!("command: backend {backend} {wish}{}", within(service.as_ref()))
+            format!("command: backend {backend} {admin}{}", within(service.as_ref()))
         }
         Command::SetWeight { backend, service, weight } => {
             format!("command: backend {backend} has weight {weight}{}", within(service.as_ref()))

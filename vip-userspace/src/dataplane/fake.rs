@@ -208,7 +208,8 @@ mod tests {
 
     #[test]
     fn what_is_beyond_its_capacity_is_refused() {
-        let mut fake = FakeDataplane::new(Capacity { slots: 4, members: 1, services: 1 });
+        let mut fake =
+            FakeDataplane::new(Capacity { slots: 4, members: 1, services: 1, ..Capacity::default() });
         let too_far =
             [Operation::Slots(3, vec![Slot::of(MemberId(1)); 2]), Operation::Member(MemberId(2), None)];
         for operation in too_far {

@@ -63,6 +63,7 @@ impl Maps {
             slots: self.rings.len(),
             members: self.members.len().saturating_sub(1),
             services: self.service_entries / 2,
+            ..Capacity::default()
         }
     }
 

@@ -2,12 +2,14 @@
 
 use std::{
     fmt,
-    net::{IpAddr, SocketAddr},
+    net::{IpAddr, Ipv6Addr},
     str::FromStr,
 };
 
 use serde::{Deserialize, Serialize};
 use vip_common::headers;
+
+use super::words::words;
 
 /// A text that is no address of the wanted kind.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -17,82 +19,165 @@ pub struct BadAddress {
     wanted: &'static str,
 }
 
-/// A transport protocol that services have.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Protocol {
-    /// TCP, RFC 9293.
-    Tcp,
-    /// UDP, RFC 768.
-    Udp,
+words! {
+    /// A transport protocol that services have.
+    Protocol is a "protocol" {
+        /// TCP, RFC 9293.
+        Tcp = "tcp",
+        /// UDP, RFC 768.
+        Udp = "udp",
+        /// SCTP, RFC 9260.
+        Sctp = "sctp",
+        /// Whatever IP carries, with ports or without.
+        Any = "any",
+    }
 }
 
+/// IP protocol number of SCTP.
+const SCTP: u8 = 132;
+
 impl Protocol {
-    /// IP protocol number.
+    /// IP protocol number; 0 for any.
     #[must_use]
     pub const fn number(self) -> u8 {
         match self {
             Self::Tcp => headers::TCP,
             Self::Udp => headers::UDP,
+            Self::Sctp => SCTP,
+            Self::Any => 0,
         }
     }
 }
 
-impl fmt::Display for Protocol {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(match self {
-            Self::Tcp => "tcp",
-            Self::Udp => "udp",
-        })
+/// The ports of a service, none of them 0.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub enum Ports {
+    /// Exactly this one.
+    One(u16),
+    /// From the first to the second, which is larger.
+    Range(u16, u16),
+    /// All that no other service has, and packets without ports.
+    Any,
+}
+
+impl Ports {
+    /// The lowest and the highest one.
+    #[must_use]
+    pub const fn bounds(self) -> (u16, u16) {
+        match self {
+            Self::One(port) => (port, port),
+            Self::Range(first, last) => (first, last),
+            Self::Any => (1, u16::MAX),
+        }
+    }
+
+    /// Whether neither of the two goes before the other for a port that both have: exact goes before a range, and a
+    /// range before any port.
+    #[must_use]
+    pub const fn contend(self, other: Self) -> bool {
+        match (self, other) {
+            (Self::One(one), Self::One(other)) => one == other,
+            (Self::Range(first, last), Self::Range(other_first, other_last)) => {
+                first <= other_last && other_first <= last
+            }
+            (Self::Any, Self::Any) => true,
+            _ => false,
+        }
     }
 }
 
-impl FromStr for Protocol {
+impl fmt::Display for Ports {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::One(port) => f.pad(&port.to_string()),
+            Self::Range(first, last) => f.pad(&format!("{first}-{last}")),
+            Self::Any => f.pad("*"),
+        }
+    }
+}
+
+impl FromStr for Ports {
     type Err = BadAddress;
 
+    /// Reads `80`, `8000-8999` or `*`.
     fn from_str(text: &str) -> Result<Self, BadAddress> {
-        match text {
-            "tcp" => Ok(Self::Tcp),
-            "udp" => Ok(Self::Udp),
-            _ => Err(BadAddress { text: text.to_owned(), wanted: "protocol: tcp or udp" }),
+        let bad = || BadAddress { text: text.to_owned(), wanted: "port: 80, 8000-8999, or * for any" };
+        let port = |text: &str| {
+            let digits = !text.is_empty() && text.bytes().all(|digit| digit.is_ascii_digit());
+            text.parse().ok().filter(|port: &u16| digits && *port != 0).ok_or_else(bad)
+        };
+        match text.split_once('-') {
+            None if text == "*" => Ok(Self::Any),
+            None => port(text).map(Self::One),
+            Some((first, last)) => match (port(first)?, port(last)?) {
+                (first, last) if first < last => Ok(Self::Range(first, last)),
+                (first, last) if first == last => Ok(Self::One(first)),
+                _ => Err(bad()),
+            },
         }
     }
 }
 
-/// A service as clients address it: `10.200.0.1:80/tcp`, `[fd00:200::1]:80/tcp`.
+/// A service as clients address it: `10.200.0.1:80/tcp`, `[fd00:200::1]:8000-8999/tcp`, `10.200.0.1:*/any`.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct ServiceAddress {
     /// The VIP.
     pub vip: IpAddr,
-    /// Port, not 0.
-    pub port: u16,
+    /// Its ports: [`Ports::Any`] where any protocol will do.
+    pub ports: Ports,
     /// Transport protocol.
     pub protocol: Protocol,
 }
 
+impl ServiceAddress {
+    /// Its one port, if it has just one.
+    #[must_use]
+    pub const fn port(&self) -> Option<u16> {
+        match self.ports {
+            Ports::One(port) => Some(port),
+            Ports::Range(..) | Ports::Any => None,
+        }
+    }
+
+    /// Whether neither of the two goes before the other for a packet that is to both.
+    #[must_use]
+    pub fn contends(&self, other: &Self) -> bool {
+        self.vip == other.vip && self.protocol == other.protocol && self.ports.contend(other.ports)
+    }
+}
+
 impl fmt::Display for ServiceAddress {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(&format!("{}/{}", SocketAddr::new(self.vip, self.port), self.protocol))
+        let Self { vip, ports, protocol } = self;
+        f.pad(&match vip {
+            IpAddr::V4(vip) => format!("{vip}:{ports}/{protocol}"),
+            IpAddr::V6(vip) => format!("[{vip}]:{ports}/{protocol}"),
+        })
     }
 }
 
 impl FromStr for ServiceAddress {
     type Err = BadAddress;
 
-    /// Reads `VIP:PORT/PROTOCOL`; without a protocol it is TCP.
+    /// Reads `VIP:PORTS/PROTOCOL`; without a protocol it is TCP.
     fn from_str(text: &str) -> Result<Self, BadAddress> {
         let bad = || BadAddress {
             text: text.to_owned(),
-            wanted: "service address: VIP:PORT/PROTOCOL, like 10.200.0.1:80/tcp or [fd00:200::1]:53/udp",
+            wanted: "service address: VIP:PORT/PROTOCOL, like 10.200.0.1:80/tcp, [fd00:200::1]:8000-8999/udp or \
+                     10.200.0.1:*/any",
         };
         let (socket, protocol) = text.split_once('/').unwrap_or((text, "tcp"));
-        let socket: SocketAddr = socket.parse().map_err(|_| bad())?;
-        let protocol = protocol.parse().map_err(|_| bad())?;
-        if socket.port() == 0 {
+        let (vip, ports) = socket.rsplit_once(':').ok_or_else(bad)?;
+        let vip = match vip.strip_prefix('[').and_then(|vip| vip.strip_suffix(']')) {
+            Some(vip) => vip.parse::<Ipv6Addr>().map(IpAddr::V6).map_err(|_| bad())?,
+            None => IpAddr::V4(vip.parse().map_err(|_| bad())?),
+        };
+        let (ports, protocol) = (ports.parse().map_err(|_| bad())?, protocol.parse().map_err(|_| bad())?);
+        if protocol == Protocol::Any && ports != Ports::Any {
             return Err(bad());
         }
-        Ok(Self { vip: socket.ip(), port: socket.port(), protocol })
+        Ok(Self { vip, ports, protocol })
     }
 }
 
@@ -171,13 +256,51 @@ mod tests {
 
     #[test]
     fn a_service_address_reads_back_as_it_prints() {
-        for text in ["10.200.0.1:80/tcp", "[fd00:200::1]:53/udp"] {
+        for text in [
+            "10.200.0.1:80/tcp",
+            "[fd00:200::1]:53/udp",
+            "10.200.0.1:8000-8999/tcp",
+            "[fd00:200::1]:*/sctp",
+            "10.200.0.1:*/any",
+        ] {
             assert_eq!(text.parse::<ServiceAddress>().expect("an address").to_string(), text);
         }
+        assert_eq!("80-80".parse(), Ok(Ports::One(80)));
         assert_eq!("10.0.0.1:80".parse::<ServiceAddress>().expect("an address").protocol, Protocol::Tcp);
-        for bad in ["10.0.0.1", "10.0.0.1:0/tcp", "10.0.0.1:80/sctp", "fd00::1:80", "10.0.0.1:70000"] {
+        for bad in [
+            "10.0.0.1",
+            "10.0.0.1:0/tcp",
+            "10.0.0.1:80/icmp",
+            "fd00::1:80",
+            "10.0.0.1:70000",
+            "10.0.0.1:+80",
+            "10.0.0.1:9-8/tcp",
+            "10.0.0.1:0-8/tcp",
+            "10.0.0.1:1-2-3/tcp",
+            "10.0.0.1:/tcp",
+            "10.0.0.1:80/any",
+            "[10.0.0.1]:80",
+        ] {
             assert!(bad.parse::<ServiceAddress>().is_err(), "{bad}");
         }
+    }
+
+    #[test]
+    fn addresses_contend_only_where_neither_goes_first() {
+        let contend = |one: &str, other: &str| {
+            let parse = |text: &str| text.parse::<ServiceAddress>().expect("an address");
+            parse(one).contends(&parse(other))
+        };
+        assert!(contend("10.0.0.1:80", "10.0.0.1:80"));
+        assert!(contend("10.0.0.1:80-90", "10.0.0.1:90-99"));
+        assert!(contend("10.0.0.1:*/udp", "10.0.0.1:*/udp"));
+        assert!(contend("10.0.0.1:*/any", "10.0.0.1:*/any"));
+        assert!(!contend("10.0.0.1:80", "10.0.0.1:80-90"));
+        assert!(!contend("10.0.0.1:80-89", "10.0.0.1:90-99"));
+        assert!(!contend("10.0.0.1:80-89", "10.0.0.1:*"));
+        assert!(!contend("10.0.0.1:80/tcp", "10.0.0.1:80/udp"));
+        assert!(!contend("10.0.0.1:*/tcp", "10.0.0.1:*/any"));
+        assert!(!contend("10.0.0.1:80", "10.0.0.2:80"));
     }
 
     #[test]

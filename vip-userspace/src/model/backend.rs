@@ -4,7 +4,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use serde::{Deserialize, Serialize};
 
-use super::{BackendName, Mac};
+use super::{BackendName, Mac, words::words};
 
 /// A machine that serves.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
@@ -21,9 +21,27 @@ pub struct Backend {
     /// Its MAC, where the kernel is not to be asked.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub mac: Option<Mac>,
+    /// Ids of the VLAN tags that frames to it have, outermost first: none, one or two, each 1 to [`MAX_VLAN`]. Where
+    /// absent, frames keep the tags that they came with.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub vlans: Option<Vec<u16>>,
+    /// It is itself a director of the same VIPs.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub director: bool,
 }
 
+/// Largest VLAN id (IEEE 802.1Q: 0 and 4095 are none).
+pub const MAX_VLAN: u16 = 4094;
+/// Most VLAN tags that a frame to a backend has.
+pub const MAX_TAGS: usize = 2;
+
 impl Backend {
+    /// A backend without an address yet.
+    #[must_use]
+    pub const fn new(name: BackendName) -> Self {
+        Self { name, ipv4: None, ipv6: None, mac: None, vlans: None, director: false }
+    }
+
     /// Its addresses: one or two.
     pub fn addresses(&self) -> impl Iterator<Item = IpAddr> + use<> {
         self.ipv4.map(IpAddr::V4).into_iter().chain(self.ipv6.map(IpAddr::V6))
@@ -37,13 +55,14 @@ impl Backend {
     }
 }
 
-/// The operator's wish for a member.
-#[derive(Clone, Copy, PartialEq, Eq, Default, Debug, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Admin {
-    /// It gets flows, if it can.
-    #[default]
-    Enabled,
-    /// It gets none.
-    Disabled,
+words! {
+    /// The operator's wish for a member.
+    Admin is a "wish for a backend" {
+        /// It gets flows, if it can.
+        Enabled = "enabled",
+        /// It keeps the flows that it has, and gets no new ones.
+        Draining = "draining",
+        /// It is out, as if it were dead.
+        Disabled = "disabled",
+    }
 }

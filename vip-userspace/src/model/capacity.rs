@@ -11,12 +11,16 @@ pub struct Capacity {
     pub members: u32,
     /// Services, and as many VIPs, of each address family.
     pub services: u32,
+    /// Entries of the flow table, of each address family.
+    pub flows: u32,
+    /// Fragmented datagrams whose first fragment is remembered.
+    pub fragments: u32,
 }
 
 impl Default for Capacity {
-    /// 128 services with rings of the default size: 16 MiB.
+    /// 128 services with rings of the default size: 16 MiB; and 262,144 flows of each family.
     fn default() -> Self {
-        Self { slots: 1 << 21, members: 4096, services: 1024 }
+        Self { slots: 1 << 21, members: 4096, services: 1024, flows: 1 << 18, fragments: 1 << 14 }
     }
 }
 

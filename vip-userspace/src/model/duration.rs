@@ -51,6 +51,31 @@ pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duratio
     parse(&String::deserialize(deserializer)?).map_err(D::Error::custom)
 }
 
+/// For `#[serde(with = "duration::optional")]`: the same for a duration that may be absent.
+pub mod optional {
+    use super::{Deserialize, Deserializer, Duration, Error, Serializer, parse, print};
+
+    /// Writes it as text.
+    ///
+    /// # Errors
+    /// Only those of the serializer.
+    pub fn serialize<S: Serializer>(duration: &Option<Duration>, serializer: S) -> Result<S::Ok, S::Error> {
+        match duration {
+            Some(duration) => serializer.serialize_str(&print(*duration)),
+            None => serializer.serialize_none(),
+        }
+    }
+
+    /// Reads it from text.
+    ///
+    /// # Errors
+    /// It is no text, or no duration.
+    pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Duration>, D::Error> {
+        let text = Option::<String>::deserialize(deserializer)?;
+        text.map(|text| parse(&text).map_err(D::Error::custom)).transpose()
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -1,4 +1,4 @@
-//! Which members get new flows, and why the others do not.
+//! Which members get new flows, which keep those that they have, and why.
 
 use serde::{Deserialize, Serialize};
 
@@ -25,6 +25,26 @@ pub struct Neighbour {
     pub ifindex: u32,
 }
 
+/// Where a backend is.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Place {
+    /// On the link.
+    Link(Neighbour),
+    /// It is this very box: its address is a local one.
+    Here,
+}
+
+impl Place {
+    /// Where it is on the link.
+    #[must_use]
+    pub const fn neighbour(self) -> Option<Neighbour> {
+        match self {
+            Self::Link(neighbour) => Some(neighbour),
+            Self::Here => None,
+        }
+    }
+}
+
 /// Why a backend can't be reached on the link.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, thiserror::Error)]
 #[serde(rename_all = "kebab-case", tag = "code")]
@@ -41,9 +61,6 @@ pub enum NoNeighbour {
         /// The gateway.
         gateway: std::net::IpAddr,
     },
-    /// It is an address of this box.
-    #[error("it is an address of this box")]
-    Local,
     /// Nobody answers ARP or neighbour discovery for it.
     #[error("nobody answers for its address on {interface}: its MAC is not known")]
     NoMac {
@@ -62,12 +79,9 @@ pub enum NoNeighbour {
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, thiserror::Error)]
 #[serde(rename_all = "kebab-case", tag = "reason")]
 pub enum Ineligible {
-    /// By the operator's wish.
+    /// Out by the operator's wish.
     #[error("disabled")]
     Disabled,
-    /// By its weight.
-    #[error("weight 0")]
-    WeightZero,
     /// It can't be reached on the link.
     #[error("no neighbour: {0}")]
     NoNeighbour(NoNeighbour),
@@ -80,32 +94,87 @@ pub enum Ineligible {
         /// What the last probe met.
         cause: String,
     },
+    /// By the operator's wish it keeps its flows and gets no others.
+    #[error("draining")]
+    Draining,
+    /// By its weight.
+    #[error("weight 0")]
+    WeightZero,
+    /// It is a backup, and not needed.
+    #[error("a backup: another member is eligible")]
+    Backup,
 }
 
-/// Decides whether a member gets new flows: where to send them, or why not.
+/// What flows a member gets.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Standing {
+    /// New ones, and its older ones.
+    Eligible(Place),
+    /// Only those that it has: it is alive.
+    Draining(Place, Ineligible),
+    /// None: what becomes of its older ones, the service's [`OnDead`](super::OnDead) says.
+    Down(Ineligible),
+}
+
+impl Standing {
+    /// True if it gets new flows.
+    #[must_use]
+    pub const fn is_eligible(&self) -> bool {
+        matches!(self, Self::Eligible(_))
+    }
+
+    /// True if it keeps its flows.
+    #[must_use]
+    pub const fn is_alive(&self) -> bool {
+        !matches!(self, Self::Down(_))
+    }
+
+    /// Where its packets go, if it is alive.
+    #[must_use]
+    pub const fn place(&self) -> Option<Place> {
+        match self {
+            Self::Eligible(place) | Self::Draining(place, _) => Some(*place),
+            Self::Down(_) => None,
+        }
+    }
+
+    /// Why it gets no new flows.
+    #[must_use]
+    pub const fn why_not(&self) -> Option<&Ineligible> {
+        match self {
+            Self::Eligible(_) => None,
+            Self::Draining(_, why) | Self::Down(why) => Some(why),
+        }
+    }
+}
+
+/// Decides what flows a member gets by what concerns it alone: whether a backup is needed is not looked at.
 ///
-/// `health` is `None` for a member whose service has no check; `cause` is what its last failed probe met.
-///
-/// # Errors
-/// The first of the reasons that holds, in the order of [`Ineligible`].
-pub fn eligible(
+/// `health` is `None` for a member whose service has no check; `cause` is what its last failed probe met. The first of
+/// the reasons of [`Ineligible`] that holds is told.
+pub(super) fn standing(
     admin: Admin,
     weight: u32,
-    neighbour: &Result<Neighbour, NoNeighbour>,
+    place: Result<Place, NoNeighbour>,
     health: Option<Health>,
     cause: &str,
-) -> Result<Neighbour, Ineligible> {
+) -> Standing {
     if admin == Admin::Disabled {
-        return Err(Ineligible::Disabled);
+        return Standing::Down(Ineligible::Disabled);
     }
-    if weight == 0 {
-        return Err(Ineligible::WeightZero);
-    }
-    let neighbour = neighbour.clone().map_err(Ineligible::NoNeighbour)?;
+    let place = match place {
+        Ok(place) => place,
+        Err(why) => return Standing::Down(Ineligible::NoNeighbour(why)),
+    };
     match health {
-        None | Some(Health::Up) => Ok(neighbour),
-        Some(Health::Unknown) => Err(Ineligible::NotProbed),
-        Some(Health::Down) => Err(Ineligible::Down { cause: cause.to_owned() }),
+        None | Some(Health::Up) => {}
+        Some(Health::Unknown) => return Standing::Down(Ineligible::NotProbed),
+        Some(Health::Down) => return Standing::Down(Ineligible::Down { cause: cause.to_owned() }),
+    }
+    match (admin, weight) {
+        (Admin::Draining, _) => Standing::Draining(place, Ineligible::Draining),
+        (_, 0) => Standing::Draining(place, Ineligible::WeightZero),
+        _ => Standing::Eligible(place),
     }
 }
 
@@ -114,30 +183,29 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_member_is_eligible_only_if_nothing_speaks_against_it() {
-        let here = Ok(Neighbour { mac: Mac([2, 0, 0, 0, 0, 1]), ifindex: 7 });
-        let nowhere = Err(NoNeighbour::NoRoute);
+    fn a_member_stands_by_the_first_thing_that_speaks_against_it() {
+        let here = Place::Link(Neighbour { mac: Mac([2, 0, 0, 0, 0, 1]), ifindex: 7 });
+        let nowhere = || Err(NoNeighbour::NoRoute);
+        let (up, refused) = (Some(Health::Up), || Ineligible::Down { cause: "refused".into() });
+        let (enabled, draining, disabled) = (Admin::Enabled, Admin::Draining, Admin::Disabled);
+        let no_neighbour = || Standing::Down(Ineligible::NoNeighbour(NoNeighbour::NoRoute));
         let cases = [
-            (Admin::Enabled, 1, &here, None, here.clone().map_err(|_| Ineligible::NotProbed)),
-            (Admin::Enabled, 1, &here, Some(Health::Up), here.clone().map_err(|_| Ineligible::NotProbed)),
-            (Admin::Disabled, 1, &here, Some(Health::Up), Err(Ineligible::Disabled)),
-            (Admin::Enabled, 0, &here, Some(Health::Up), Err(Ineligible::WeightZero)),
-            (
-                Admin::Enabled,
-                1,
-                &nowhere,
-                Some(Health::Up),
-                Err(Ineligible::NoNeighbour(NoNeighbour::NoRoute)),
-            ),
-            (Admin::Enabled, 1, &here, Some(Health::Unknown), Err(Ineligible::NotProbed)),
-            (Admin::Enabled, 1, &here, Some(Health::Down), Err(Ineligible::Down { cause: "refused".into() })),
+            (enabled, 1, Ok(here), None, Standing::Eligible(here)),
+            (enabled, 1, Ok(here), up, Standing::Eligible(here)),
+            (enabled, 1, Ok(Place::Here), up, Standing::Eligible(Place::Here)),
+            (enabled, 0, Ok(here), up, Standing::Draining(here, Ineligible::WeightZero)),
+            (draining, 0, Ok(here), up, Standing::Draining(here, Ineligible::Draining)),
+            (draining, 1, Ok(here), Some(Health::Down), Standing::Down(refused())),
+            (enabled, 0, Ok(here), Some(Health::Unknown), Standing::Down(Ineligible::NotProbed)),
+            (draining, 1, nowhere(), up, no_neighbour()),
+            (enabled, 0, nowhere(), Some(Health::Down), no_neighbour()),
+            (disabled, 0, nowhere(), Some(Health::Down), Standing::Down(Ineligible::Disabled)),
         ];
-        for (admin, weight, neighbour, health, expected) in cases {
-            assert_eq!(
-                eligible(admin, weight, neighbour, health, "refused"),
-                expected,
-                "{admin:?} {weight} {health:?}"
-            );
+        for (admin, weight, place, health, expected) in cases {
+            let found = standing(admin, weight, place, health, "refused");
+            assert_eq!(found, expected, "{admin:?} {weight} {health:?}");
+            assert_eq!(found.is_eligible(), found.why_not().is_none());
+            assert_eq!(found.is_alive(), found.place().is_some());
         }
     }
 }

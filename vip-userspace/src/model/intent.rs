@@ -1,76 +1,36 @@
 //! The operator's intent as a whole: what services and backends there are, and what they must not be together.
 
-use std::{collections::BTreeMap, net::IpAddr, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    net::IpAddr,
+};
 
 use serde::{Deserialize, Serialize};
 
+pub use self::refusal::Refusal;
+use self::rules::within;
 use super::{
-    Admin, Backend, BackendName, Check, Probe, Service, ServiceAddress, ServiceName, duration,
-    service::{MAX_SLOTS, MAX_WEIGHT},
+    Admin, Backend, BackendName, Fragments, Member, Protocol, Service, ServiceName, VipSettings,
+    service::MAX_WEIGHT,
 };
+
+mod refusal;
+mod rules;
 
 /// Services, backends and the operator's wishes for members. Every method leaves it valid, or unchanged.
 #[derive(Clone, PartialEq, Eq, Default, Debug, Serialize, Deserialize)]
 pub struct Intent {
     services: BTreeMap<ServiceName, Service>,
     backends: BTreeMap<BackendName, Backend>,
-    /// Members that are disabled; all others are enabled.
-    disabled: std::collections::BTreeSet<(ServiceName, BackendName)>,
-}
-
-/// Why a change of the intent is refused.
-#[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
-#[expect(missing_docs, reason = "each variant is its message")]
-pub enum Refusal {
-    #[error("there is a service {0} already")]
-    ServiceExists(ServiceName),
-    #[error("service {new} has the address {address} of service {old}")]
-    AddressTaken { new: ServiceName, old: ServiceName, address: ServiceAddress },
-    #[error("there is no service {0}")]
-    NoService(ServiceName),
-    #[error("there is a backend {0} already")]
-    BackendExists(BackendName),
-    #[error("backend {new} has the address {address} of backend {old}")]
-    BackendAddressTaken { new: BackendName, old: BackendName, address: IpAddr },
-    #[error("there is no backend {0}")]
-    NoBackend(BackendName),
-    #[error("backend {0} has no address")]
-    NoAddress(BackendName),
-    #[error("backend {0}: {1} is not the address of one machine")]
-    BadBackendAddress(BackendName, IpAddr),
-    #[error("backend {0}: the MAC {1} is not that of one NIC")]
-    BadMac(BackendName, super::Mac),
-    #[error("service {0}: {1} is not an address that a VIP can have")]
-    BadVip(ServiceName, IpAddr),
-    #[error("{address} is the VIP of service {service} and the address of backend {backend}")]
-    VipIsBackend { address: IpAddr, service: ServiceName, backend: BackendName },
-    #[error("backend {backend} is no member of service {service}")]
-    NoMember { service: ServiceName, backend: BackendName },
-    #[error("backend {backend} is a member of service {service} already")]
-    MemberExists { service: ServiceName, backend: BackendName },
-    #[error("backend {backend} is a member of service {service}: remove it there first")]
-    BackendInUse { service: ServiceName, backend: BackendName },
-    #[error("backend {0} is a member of no service")]
-    NoMembership(BackendName),
-    #[error(
-        "service {service} has an {} VIP, but backend {backend} has no {} address: give it one (or its `mac`, and \
-         the service no check)", family(.vip), family(.vip)
-    )]
-    WrongFamily { service: ServiceName, backend: BackendName, vip: IpAddr },
-    #[error("service {service}: {what} {value} is out of range: {range}")]
-    OutOfRange { service: ServiceName, what: &'static str, value: String, range: String },
-    #[error("service {service}: {path:?} is no path: it starts with '/' and has no blanks")]
-    BadPath { service: ServiceName, path: String },
-    #[error("service {service}: {host:?} is no host name")]
-    BadHost { service: ServiceName, host: String },
-    #[error(
-        "service {service}: a UDP service can't be checked on its own port by {probe}: give the check a `port`"
-    )]
-    UdpCheck { service: ServiceName, probe: &'static str },
-}
-
-fn family(vip: &IpAddr) -> &'static str {
-    if vip.is_ipv4() { "IPv4" } else { "IPv6" }
+    /// What is wanted of VIPs; the defaults of all others. It outlives the VIP's services: one that is removed and added
+    /// again must not make a standby answer.
+    #[serde(default)]
+    vips: BTreeMap<IpAddr, VipSettings>,
+    /// Members that are disabled.
+    disabled: BTreeSet<(ServiceName, BackendName)>,
+    /// Members that are draining; all others are enabled.
+    #[serde(default)]
+    draining: BTreeSet<(ServiceName, BackendName)>,
 }
 
 impl Intent {
@@ -89,44 +49,52 @@ impl Intent {
     /// The operator's wish for a member.
     #[must_use]
     pub fn admin(&self, service: &ServiceName, backend: &BackendName) -> Admin {
-        if self.disabled.contains(&(service.clone(), backend.clone())) {
-            Admin::Disabled
-        } else {
-            Admin::Enabled
+        let member = (service.clone(), backend.clone());
+        match (self.disabled.contains(&member), self.draining.contains(&member)) {
+            (true, _) => Admin::Disabled,
+            (false, true) => Admin::Draining,
+            (false, false) => Admin::Enabled,
         }
+    }
+
+    /// What is wanted of a VIP.
+    #[must_use]
+    pub fn vip(&self, vip: IpAddr) -> VipSettings {
+        self.vips.get(&vip).copied().unwrap_or_default()
+    }
+
+    /// Says what is wanted of a VIP.
+    ///
+    /// # Errors
+    /// No service has it.
+    pub fn set_vip(&mut self, vip: IpAddr, settings: VipSettings) -> Result<(), Refusal> {
+        if !self.services.values().any(|service| service.address.vip == vip) {
+            return Err(Refusal::NoVip(vip));
+        }
+        self.vips.insert(vip, settings);
+        Ok(())
     }
 
     /// Adds a backend.
     ///
     /// # Errors
-    /// Its name or an address is taken, or an address or MAC is none that it can have.
+    /// Its name or an address is taken, or an address, a MAC or a VLAN is none that it can have.
     pub fn add_backend(&mut self, backend: Backend) -> Result<(), Refusal> {
         if self.backends.contains_key(&backend.name) {
             return Err(Refusal::BackendExists(backend.name));
         }
-        if backend.addresses().next().is_none() {
-            return Err(Refusal::NoAddress(backend.name));
-        }
+        rules::backend(&backend)?;
         for address in backend.addresses() {
-            if !is_one_machine(address) {
-                return Err(Refusal::BadBackendAddress(backend.name, address));
-            }
             if let Some(old) =
                 self.backends.values().find(|old| old.addresses().any(|other| other == address))
             {
-                return Err(Refusal::BackendAddressTaken {
-                    new: backend.name,
-                    old: old.name.clone(),
-                    address,
-                });
+                let old = old.name.clone();
+                return Err(Refusal::BackendAddressTaken { new: backend.name, old, address });
             }
             if let Some(service) = self.services.values().find(|service| service.address.vip == address) {
                 let service = service.name.clone();
                 return Err(Refusal::VipIsBackend { address, service, backend: backend.name });
             }
-        }
-        if let Some(mac) = backend.mac.filter(|mac| !mac.is_unicast()) {
-            return Err(Refusal::BadMac(backend.name, mac));
         }
         self.backends.insert(backend.name.clone(), backend);
         Ok(())
@@ -150,31 +118,13 @@ impl Intent {
     /// Adds a service, with all its members.
     ///
     /// # Errors
-    /// Its name or address is taken, a figure is out of range, or a member can't be one.
+    /// Its name or address is taken, its settings are out of range or contradict each other, or a member can't be one.
     pub fn add_service(&mut self, service: Service) -> Result<(), Refusal> {
-        let name = &service.name;
-        if self.services.contains_key(name) {
+        if self.services.contains_key(&service.name) {
             return Err(Refusal::ServiceExists(service.name));
         }
-        if let Some(old) = self.services.values().find(|old| old.address == service.address) {
-            let (old, address) = (old.name.clone(), service.address);
-            return Err(Refusal::AddressTaken { new: service.name, old, address });
-        }
-        let vip = service.address.vip;
-        if !is_one_machine(vip) {
-            return Err(Refusal::BadVip(service.name, vip));
-        }
-        if let Some(backend) =
-            self.backends.values().find(|backend| backend.addresses().any(|own| own == vip))
-        {
-            let backend = backend.name.clone();
-            return Err(Refusal::VipIsBackend { address: vip, service: service.name, backend });
-        }
-        within(name, "port", u32::from(service.address.port), 1, u32::from(u16::MAX))?;
-        within(name, "slots", service.slots, 1, MAX_SLOTS)?;
-        if let Some(check) = &service.check {
-            check_check(&service, check)?;
-        }
+        self.check_beside_others(&service)?;
+        rules::service(&service)?;
         for (at, member) in service.members.iter().enumerate() {
             self.check_member(&service, member)?;
             if service.members[..at].iter().any(|other| other.backend == member.backend) {
@@ -193,6 +143,7 @@ impl Intent {
     pub fn remove_service(&mut self, name: &ServiceName) -> Result<(), Refusal> {
         self.services.remove(name).ok_or_else(|| Refusal::NoService(name.clone()))?;
         self.disabled.retain(|(service, _)| service != name);
+        self.draining.retain(|(service, _)| service != name);
         Ok(())
     }
 
@@ -200,7 +151,7 @@ impl Intent {
     ///
     /// # Errors
     /// One of them does not exist, it is one already, or it can't be one.
-    pub fn add_member(&mut self, service: &ServiceName, member: super::Member) -> Result<(), Refusal> {
+    pub fn add_member(&mut self, service: &ServiceName, member: Member) -> Result<(), Refusal> {
         let found = self.services.get(service).ok_or_else(|| Refusal::NoService(service.clone()))?;
         self.check_member(found, &member)?;
         if found.members.iter().any(|other| other.backend == member.backend) {
@@ -222,7 +173,9 @@ impl Intent {
             return Err(Refusal::NoMember { service: service.clone(), backend: backend.clone() });
         };
         found.members.remove(at);
-        self.disabled.remove(&(service.clone(), backend.clone()));
+        let member = (service.clone(), backend.clone());
+        self.disabled.remove(&member);
+        self.draining.remove(&member);
         Ok(())
     }
 
@@ -238,8 +191,11 @@ impl Intent {
     ) -> Result<(), Refusal> {
         for service in self.memberships(backend, service)? {
             let member = (service, backend.clone());
+            self.disabled.remove(&member);
+            self.draining.remove(&member);
             match admin {
-                Admin::Enabled => self.disabled.remove(&member),
+                Admin::Enabled => false,
+                Admin::Draining => self.draining.insert(member),
                 Admin::Disabled => self.disabled.insert(member),
             };
         }
@@ -293,7 +249,35 @@ impl Intent {
         }
     }
 
-    fn check_member(&self, service: &Service, member: &super::Member) -> Result<(), Refusal> {
+    /// What a service and those that are there must not be together.
+    fn check_beside_others(&self, service: &Service) -> Result<(), Refusal> {
+        let (name, address, vip) = (&service.name, service.address, service.address.vip);
+        if let Some(old) = self.services.values().find(|old| old.address.contends(&address)) {
+            let (new, other, old) = (name.clone(), old.address, old.name.clone());
+            return Err(match other == address {
+                true => Refusal::AddressTaken { new, old, address },
+                false => Refusal::AddressOverlaps { new, old, address, other },
+            });
+        }
+        let mut backends = self.backends.values();
+        if let Some(backend) = backends.find(|backend| backend.addresses().any(|own| own == vip)) {
+            let backend = backend.name.clone();
+            return Err(Refusal::VipIsBackend { address: vip, service: name.clone(), backend });
+        }
+        // What has no ports says of no service.
+        let by_addresses = |service: &Service| service.fragments == Fragments::Addresses;
+        let meets = |old: &&Service| {
+            let protocols = [old.address.protocol, address.protocol];
+            let met = protocols[0] == protocols[1] || protocols.contains(&Protocol::Any);
+            met && old.address.vip == vip && by_addresses(old) && by_addresses(service)
+        };
+        match self.services.values().find(meets) {
+            Some(old) => Err(Refusal::TwoByAddresses { new: name.clone(), old: old.name.clone() }),
+            None => Ok(()),
+        }
+    }
+
+    fn check_member(&self, service: &Service, member: &Member) -> Result<(), Refusal> {
         let backend =
             self.backends.get(&member.backend).ok_or_else(|| Refusal::NoBackend(member.backend.clone()))?;
         within(&service.name, "weight", member.weight, 0, MAX_WEIGHT)?;
@@ -306,78 +290,6 @@ impl Intent {
         }
         Ok(())
     }
-}
-
-fn check_check(service: &Service, check: &Check) -> Result<(), Refusal> {
-    let name = &service.name;
-    within_time(name, "interval", check.interval, Check::MIN_INTERVAL, Check::MAX_INTERVAL)?;
-    within_time(name, "timeout", check.timeout, Check::MIN_TIMEOUT, check.interval)?;
-    within(name, "rise", check.rise, 1, Check::MAX_STREAK)?;
-    within(name, "fall", check.fall, 1, Check::MAX_STREAK)?;
-    if check.port == Some(0) {
-        within(name, "check port", 0, 1, u32::from(u16::MAX))?;
-    }
-    if service.address.protocol == super::Protocol::Udp && check.port.is_none() {
-        let probe = match check.probe {
-            Probe::Tcp => "tcp",
-            Probe::Http { .. } => "http",
-        };
-        return Err(Refusal::UdpCheck { service: name.clone(), probe });
-    }
-    match &check.probe {
-        Probe::Tcp => Ok(()),
-        Probe::Http { path, host, expect } => check_http(name, path, host.as_deref(), *expect),
-    }
-}
-
-fn check_http(
-    service: &ServiceName,
-    path: &str,
-    host: Option<&str>,
-    (low, high): (u16, u16),
-) -> Result<(), Refusal> {
-    if !path.starts_with('/') || !path.bytes().all(|byte| byte.is_ascii_graphic()) {
-        return Err(Refusal::BadPath { service: service.clone(), path: path.to_owned() });
-    }
-    let in_host = |byte: u8| byte.is_ascii_alphanumeric() || b".-_:[]".contains(&byte);
-    if let Some(host) = host.filter(|host| host.is_empty() || !host.bytes().all(in_host)) {
-        return Err(Refusal::BadHost { service: service.clone(), host: host.to_owned() });
-    }
-    within(service, "expected status", u32::from(low), 100, 599)?;
-    within(service, "highest expected status", u32::from(high), u32::from(low), 599)
-}
-
-fn within(service: &ServiceName, what: &'static str, value: u32, low: u32, high: u32) -> Result<(), Refusal> {
-    if (low..=high).contains(&value) {
-        return Ok(());
-    }
-    let (value, range) = (value.to_string(), format!("{low} to {high}"));
-    Err(Refusal::OutOfRange { service: service.clone(), what, value, range })
-}
-
-fn within_time(
-    service: &ServiceName,
-    what: &'static str,
-    value: Duration,
-    low: Duration,
-    high: Duration,
-) -> Result<(), Refusal> {
-    if (low..=high).contains(&value) {
-        return Ok(());
-    }
-    let (value, range) =
-        (duration::print(value), format!("{} to {}", duration::print(low), duration::print(high)));
-    Err(Refusal::OutOfRange { service: service.clone(), what, value, range })
-}
-
-/// An address that one machine can have, and packets can bear: no group, no broadcast, not unspecified, not the
-/// machine's own loopback, no IPv4 address in the clothes of an IPv6 one (RFC 4291, section 2.5.5.2).
-fn is_one_machine(address: IpAddr) -> bool {
-    let unfit = match address {
-        IpAddr::V4(v4) => v4.is_broadcast(),
-        IpAddr::V6(v6) => v6.to_ipv4_mapped().is_some(),
-    };
-    !(unfit || address.is_multicast() || address.is_unspecified() || address.is_loopback())
 }
 
 #[cfg(test)]

@@ -1,10 +1,13 @@
-//! Services, their members and their checks, as the operator states them.
+//! Services and their members, as the operator states them.
 
-use std::{str::FromStr, time::Duration};
+use std::{net::IpAddr, time::Duration};
 
 use serde::{Deserialize, Serialize};
 
-use super::{BackendName, ServiceAddress, ServiceName};
+use super::{
+    Affinity, Answer, BackendName, Check, Fragments, OnDead, Protocol, Scheduler, ServiceAddress,
+    ServiceName, Ttl,
+};
 
 /// Slots of a ring whose service does not say otherwise: a prime.
 pub const DEFAULT_SLOTS: u32 = 16_381;
@@ -14,6 +17,13 @@ pub const MAX_SLOTS: u32 = 262_139;
 pub const DEFAULT_WEIGHT: u32 = 100;
 /// Largest weight.
 pub const MAX_WEIGHT: u32 = 1000;
+/// Window of a service that does not say otherwise: a TCP connection with Linux's keepalive speaks within it
+/// (`tcp_keepalive_time` + `tcp_keepalive_probes` × `tcp_keepalive_intvl`: 7,200 s + 9 × 75 s).
+pub const DEFAULT_WINDOW: Duration = Duration::from_secs(7900);
+/// The same of a UDP service: Linux's own flow table forgets a UDP stream after it (`nf_conntrack_udp_timeout_stream`).
+pub const DEFAULT_UDP_WINDOW: Duration = Duration::from_secs(120);
+/// Longest window and idle time.
+pub const MAX_WINDOW: Duration = Duration::from_secs(7 * 24 * 3600);
 
 /// A service: an address, and the backends that answer for it.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
@@ -29,6 +39,27 @@ pub struct Service {
     /// What happens to TTL and hop limit.
     #[serde(default)]
     pub ttl: Ttl,
+    /// Who gets a new flow.
+    #[serde(default)]
+    pub scheduler: Scheduler,
+    /// What packets belong together.
+    #[serde(default)]
+    pub affinity: Affinity,
+    /// What packets get whose member is down.
+    #[serde(default)]
+    pub on_dead: OnDead,
+    /// How long a slot remembers after a change, 0 to [`MAX_WINDOW`]; see [`Service::window`].
+    #[serde(default, with = "super::duration::optional", skip_serializing_if = "Option::is_none")]
+    pub window: Option<Duration>,
+    /// How long a silent flow is remembered, the window to [`MAX_WINDOW`]; see [`Service::idle`].
+    #[serde(default, with = "super::duration::optional", skip_serializing_if = "Option::is_none")]
+    pub idle: Option<Duration>,
+    /// How fragments of a datagram find together.
+    #[serde(default)]
+    pub fragments: Fragments,
+    /// What a packet gets while no member is eligible.
+    #[serde(default)]
+    pub no_backend: Answer,
     /// How its members are checked; not at all where absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub check: Option<Check>,
@@ -41,6 +72,75 @@ fn default_slots() -> u32 {
     DEFAULT_SLOTS
 }
 
+impl Service {
+    /// A service without members and checks, with a default for all else.
+    #[must_use]
+    pub fn new(name: ServiceName, address: ServiceAddress) -> Self {
+        Self {
+            name,
+            address,
+            slots: DEFAULT_SLOTS,
+            ttl: Ttl::default(),
+            scheduler: Scheduler::default(),
+            affinity: Affinity::default(),
+            on_dead: OnDead::default(),
+            window: None,
+            idle: None,
+            fragments: Fragments::default(),
+            no_backend: Answer::default(),
+            check: None,
+            members: Vec::new(),
+        }
+    }
+
+    /// How long a slot remembers after a change. By default [`DEFAULT_WINDOW`], for UDP [`DEFAULT_UDP_WINDOW`]; zero
+    /// where each datagram stands alone.
+    #[must_use]
+    pub fn window(&self) -> Duration {
+        self.window.unwrap_or_else(|| self.usual_window())
+    }
+
+    /// How long a silent flow is remembered. By default as long as a slot; where every flow is tracked, not less than
+    /// the default window.
+    #[must_use]
+    pub fn idle(&self) -> Duration {
+        let least = if self.tracks_every_flow() { self.usual_window() } else { Duration::ZERO };
+        self.idle.unwrap_or_else(|| self.window().max(least))
+    }
+
+    fn usual_window(&self) -> Duration {
+        match self.address.protocol {
+            Protocol::Udp => DEFAULT_UDP_WINDOW,
+            Protocol::Tcp | Protocol::Sctp | Protocol::Any => DEFAULT_WINDOW,
+        }
+    }
+
+    /// Whether the ring alone can't place a flow even while nothing changes.
+    #[must_use]
+    pub const fn tracks_every_flow(&self) -> bool {
+        match self.scheduler {
+            Scheduler::Maglev => false,
+            Scheduler::RoundRobin => true,
+        }
+    }
+
+    /// How many leading bits of the source make the flow; 0 where it is the 5-tuple.
+    #[must_use]
+    pub const fn source_bits(&self) -> u8 {
+        match (self.affinity, self.address.vip) {
+            (Affinity::Flow, _) => 0,
+            (Affinity::Source { ipv4_prefix, .. }, IpAddr::V4(_)) => ipv4_prefix,
+            (Affinity::Source { ipv6_prefix, .. }, IpAddr::V6(_)) => ipv6_prefix,
+        }
+    }
+
+    /// The port that its members are probed on; `None` where it has no check, or nobody says which.
+    #[must_use]
+    pub fn checked_port(&self) -> Option<u16> {
+        self.check.as_ref().and_then(|check| check.port.or(self.address.port()))
+    }
+}
+
 /// A backend's part in a service.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -50,102 +150,19 @@ pub struct Member {
     /// Share of new flows, 0 to [`MAX_WEIGHT`]; 0 gets none.
     #[serde(default = "default_weight")]
     pub weight: u32,
+    /// It gets new flows only while no member is eligible that is no backup.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub backup: bool,
+}
+
+impl Member {
+    /// A member with the default weight.
+    #[must_use]
+    pub const fn new(backend: BackendName) -> Self {
+        Self { backend, weight: DEFAULT_WEIGHT, backup: false }
+    }
 }
 
 fn default_weight() -> u32 {
     DEFAULT_WEIGHT
-}
-
-/// What happens to the TTL (hop limit) of a forwarded packet.
-#[derive(Clone, Copy, PartialEq, Eq, Default, Debug, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Ttl {
-    /// One less; a packet with 1 is dropped.
-    #[default]
-    Decrease,
-    /// Left alone: a ring of directors would pass a packet round for ever.
-    Keep,
-}
-
-/// A text that is none of the ways to treat TTLs.
-#[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
-#[error("{0:?} is no treatment of TTLs: decrease or keep")]
-pub struct BadTtl(String);
-
-impl FromStr for Ttl {
-    type Err = BadTtl;
-
-    fn from_str(text: &str) -> Result<Self, BadTtl> {
-        match text {
-            "decrease" => Ok(Self::Decrease),
-            "keep" => Ok(Self::Keep),
-            _ => Err(BadTtl(text.to_owned())),
-        }
-    }
-}
-
-/// How a member is checked.
-#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Check {
-    /// What one probe does.
-    pub probe: Probe,
-    /// Time from one probe's start to the next, [`Check::MIN_INTERVAL`] to [`Check::MAX_INTERVAL`].
-    #[serde(with = "super::duration")]
-    pub interval: Duration,
-    /// Time that a probe has to succeed, [`Check::MIN_TIMEOUT`] to `interval`.
-    #[serde(with = "super::duration")]
-    pub timeout: Duration,
-    /// Successes in a row that take a member in, 1 to [`Check::MAX_STREAK`].
-    pub rise: u32,
-    /// Failures in a row that take a member out, 1 to [`Check::MAX_STREAK`].
-    pub fall: u32,
-    /// Port that is probed; the service's own where absent.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub port: Option<u16>,
-}
-
-/// What one probe does.
-#[derive(Clone, PartialEq, Eq, Hash, Debug, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase", tag = "kind")]
-pub enum Probe {
-    /// A TCP connection is accepted.
-    Tcp,
-    /// An HTTP/1.1 GET over TCP is answered with one of the expected statuses.
-    Http {
-        /// Path of the request, from its `/` on.
-        path: String,
-        /// Host header; the probed address where absent.
-        #[serde(default, skip_serializing_if = "Option::is_none")]
-        host: Option<String>,
-        /// Lowest and highest status that count as success.
-        expect: (u16, u16),
-    },
-}
-
-impl Check {
-    /// Interval of a check that does not say otherwise.
-    pub const DEFAULT_INTERVAL: Duration = Duration::from_secs(1);
-    /// Timeout of a check that does not say otherwise.
-    pub const DEFAULT_TIMEOUT: Duration = Duration::from_millis(500);
-    /// Rise of a check that does not say otherwise.
-    pub const DEFAULT_RISE: u32 = 2;
-    /// Fall of a check that does not say otherwise.
-    pub const DEFAULT_FALL: u32 = 3;
-    /// Statuses that an HTTP check expects if it does not say otherwise.
-    pub const DEFAULT_EXPECT: (u16, u16) = (200, 399);
-    /// Shortest interval.
-    pub const MIN_INTERVAL: Duration = Duration::from_millis(10);
-    /// Longest interval.
-    pub const MAX_INTERVAL: Duration = Duration::from_secs(3600);
-    /// Shortest timeout.
-    pub const MIN_TIMEOUT: Duration = Duration::from_millis(1);
-    /// Longest rise and fall.
-    pub const MAX_STREAK: u32 = 100;
-
-    /// The time after which a backend that dies gets no new flow: `interval × fall + timeout`.
-    #[must_use]
-    pub fn detection(&self) -> Duration {
-        self.interval * self.fall + self.timeout
-    }
 }

@@ -35,31 +35,40 @@ pub enum Care {
     Nobody,
 }
 
-/// Reads the answer to "which way to this address": the egress interface's index.
+/// The way to an address.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Way {
+    /// By the interface with this index.
+    Out(u32),
+    /// It is an address of this box.
+    Here,
+}
+
+/// Reads the answer to "which way to this address".
 ///
 /// # Errors
 /// The address is not on the link.
-pub fn egress(answer: &RouteMessage) -> Result<u32, NoNeighbour> {
+pub fn way(answer: &RouteMessage) -> Result<Way, NoNeighbour> {
     match answer.header.kind {
         RouteType::Unicast => {}
-        RouteType::Local => return Err(NoNeighbour::Local),
+        RouteType::Local => return Ok(Way::Here),
         _ => return Err(NoNeighbour::NoRoute),
     }
-    let mut egress = Err(NoNeighbour::NoRoute);
+    let mut way = Err(NoNeighbour::NoRoute);
     for attribute in &answer.attributes {
         match attribute {
             RouteAttribute::Gateway(RouteAddress::Inet(gateway)) => return behind(*gateway),
             RouteAttribute::Gateway(RouteAddress::Inet6(gateway)) => return behind(*gateway),
             RouteAttribute::Via(RouteVia::Inet(gateway)) => return behind(*gateway),
             RouteAttribute::Via(RouteVia::Inet6(gateway)) => return behind(*gateway),
-            RouteAttribute::Oif(ifindex) => egress = Ok(*ifindex),
+            RouteAttribute::Oif(ifindex) => way = Ok(Way::Out(*ifindex)),
             _ => {}
         }
     }
-    egress
+    way
 }
 
-fn behind(gateway: impl Into<IpAddr>) -> Result<u32, NoNeighbour> {
+fn behind(gateway: impl Into<IpAddr>) -> Result<Way, NoNeighbour> {
     Err(NoNeighbour::NotOnLink { gateway: gateway.into() })
 }
 
@@ -124,7 +133,12 @@ mod tests {
         let out = RouteAttribute::Oif(7);
         let via = |gateway: IpAddr| Err(NoNeighbour::NotOnLink { gateway });
         let rows = [
-            ("on the link", RouteType::Unicast, vec![RouteAttribute::Table(254), out.clone()], Ok(7)),
+            (
+                "on the link",
+                RouteType::Unicast,
+                vec![RouteAttribute::Table(254), out.clone()],
+                Ok(Way::Out(7)),
+            ),
             (
                 "behind an IPv4 gateway",
                 RouteType::Unicast,
@@ -143,7 +157,7 @@ mod tests {
                 vec![RouteAttribute::Via(RouteVia::Inet6(V6)), out.clone()],
                 via(V6.into()),
             ),
-            ("of this box", RouteType::Local, vec![out.clone()], Err(NoNeighbour::Local)),
+            ("of this box", RouteType::Local, vec![out.clone()], Ok(Way::Here)),
             ("unreachable", RouteType::Unreachable, vec![out.clone()], Err(NoNeighbour::NoRoute)),
             ("a broadcast address", RouteType::Broadcast, vec![out], Err(NoNeighbour::NoRoute)),
             ("without a way out", RouteType::Unicast, vec![], Err(NoNeighbour::NoRoute)),
@@ -152,7 +166,7 @@ mod tests {
             let mut answer = RouteMessage::default();
             answer.header.kind = kind;
             answer.attributes = attributes;
-            assert_eq!(egress(&answer), expected, "{name}");
+            assert_eq!(way(&answer), expected, "{name}");
         }
     }
 

@@ -20,7 +20,7 @@ use tokio::task::AbortHandle;
 
 use super::{
     Link, NetError,
-    classify::{Care, OWNER, care, egress, subject},
+    classify::{Care, OWNER, Way, care, subject, way},
 };
 use crate::model::NoNeighbour;
 
@@ -61,14 +61,14 @@ impl Kernel {
         Ok(links)
     }
 
-    /// The way to an address: index of the egress interface.
-    pub(super) async fn route(&self, address: IpAddr) -> Result<Result<u32, NoNeighbour>, NetError> {
+    /// The way to an address.
+    pub(super) async fn route(&self, address: IpAddr) -> Result<Result<Way, NoNeighbour>, NetError> {
         let mut question = RouteMessage::default();
         question.header.address_family = family(address);
         question.header.destination_prefix_length = if address.is_ipv4() { 32 } else { 128 };
         question.attributes = vec![RouteAttribute::Destination(address.into())];
         match self.one(Message::GetRoute(question), 0, "look up a route").await? {
-            Ok(Some(Message::NewRoute(answer))) => Ok(egress(&answer)),
+            Ok(Some(Message::NewRoute(answer))) => Ok(way(&answer)),
             Ok(_) => Ok(Err(NoNeighbour::NoRoute)),
             Err(error) if error.raw_os_error().is_some_and(|code| NO_ROUTE.contains(&code)) => {
                 Ok(Err(NoNeighbour::NoRoute))

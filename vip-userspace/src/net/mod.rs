@@ -15,11 +15,12 @@ pub mod watcher;
 
 use std::{io, net::IpAddr};
 
+pub use classify::Way;
 pub use groups::{GroupError, Groups, Membership, leave};
 pub use link::{Link, Links};
 pub use watcher::{Watcher, release, routes};
 
-use crate::model::{Neighbour, NoNeighbour};
+use crate::model::{NoNeighbour, Place};
 
 /// A change of what the kernel knows.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -30,7 +31,7 @@ pub enum NetEvent {
         /// The watched address.
         address: IpAddr,
         /// Where it is now, or why that is not known.
-        result: Result<Neighbour, NoNeighbour>,
+        result: Result<Place, NoNeighbour>,
     },
     /// An interface appeared or changed. The first ones tell of all that exist.
     Link(Link),

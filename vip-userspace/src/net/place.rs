@@ -1,35 +1,38 @@
 //! Decides where a backend is, from the kernel's answers so far, and what of that is news. Pure: it asks nobody.
 
-use super::classify::Sight;
-use crate::model::{Neighbour, NoNeighbour};
+use super::classify::{Sight, Way};
+use crate::model::{Neighbour, NoNeighbour, Place};
 
-/// Where one watched address is.
+/// Finds one watched address.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Place {
-    egress: Result<u32, NoNeighbour>,
+pub struct Finder {
+    way: Result<Way, NoNeighbour>,
     sight: Sight,
-    told: Result<Neighbour, NoNeighbour>,
+    told: Result<Place, NoNeighbour>,
 }
 
-impl Default for Place {
+impl Default for Finder {
     fn default() -> Self {
-        Self { egress: Err(NoNeighbour::Pending), sight: Sight::Open, told: Err(NoNeighbour::Pending) }
+        Self { way: Err(NoNeighbour::Pending), sight: Sight::Open, told: Err(NoNeighbour::Pending) }
     }
 }
 
-impl Place {
+impl Finder {
     /// Index of the interface that leads to it.
     #[must_use]
-    pub fn egress(&self) -> Option<u32> {
-        self.egress.as_ref().ok().copied()
+    pub const fn egress(&self) -> Option<u32> {
+        match self.way {
+            Ok(Way::Out(ifindex)) => Some(ifindex),
+            Ok(Way::Here) | Err(_) => None,
+        }
     }
 
     /// Takes the way to it. What was known on another interface is forgotten.
-    pub fn route(&mut self, egress: Result<u32, NoNeighbour>) {
-        if self.egress != egress {
+    pub fn route(&mut self, way: Result<Way, NoNeighbour>) {
+        if self.way != way {
             self.sight = Sight::Open;
         }
-        self.egress = egress;
+        self.way = way;
     }
 
     /// Takes what the kernel sees on the link. While it asks anew, the last answer holds: an entry that somebody
@@ -41,11 +44,12 @@ impl Place {
     }
 
     /// Where it is now, if that was not told yet. `name` names an interface by its index.
-    pub fn news(&mut self, name: impl FnOnce(u32) -> String) -> Option<Result<Neighbour, NoNeighbour>> {
-        let now = self.egress.clone().and_then(|ifindex| match self.sight {
-            Sight::At(mac) => Ok(Neighbour { mac, ifindex }),
-            Sight::Silent => Err(NoNeighbour::NoMac { interface: name(ifindex) }),
-            Sight::Open => Err(NoNeighbour::Pending),
+    pub fn news(&mut self, name: impl FnOnce(u32) -> String) -> Option<Result<Place, NoNeighbour>> {
+        let now = self.way.clone().and_then(|way| match (way, self.sight) {
+            (Way::Here, _) => Ok(Place::Here),
+            (Way::Out(ifindex), Sight::At(mac)) => Ok(Place::Link(Neighbour { mac, ifindex })),
+            (Way::Out(ifindex), Sight::Silent) => Err(NoNeighbour::NoMac { interface: name(ifindex) }),
+            (Way::Out(_), Sight::Open) => Err(NoNeighbour::Pending),
         });
         (self.told != now).then(|| {
             self.told = now.clone();
@@ -61,64 +65,73 @@ mod tests {
 
     const MAC: Mac = Mac([2, 0, 0, 0, 0, 1]);
 
-    fn news(place: &mut Place) -> Option<Result<Neighbour, NoNeighbour>> {
-        place.news(|ifindex| format!("eth{ifindex}"))
+    fn news(finder: &mut Finder) -> Option<Result<Place, NoNeighbour>> {
+        finder.news(|ifindex| format!("eth{ifindex}"))
     }
 
-    fn found() -> Place {
-        let mut place = Place::default();
-        place.route(Ok(7));
-        place.see(Sight::At(MAC));
-        assert_eq!(news(&mut place), Some(Ok(Neighbour { mac: MAC, ifindex: 7 })));
-        place
+    fn found() -> Finder {
+        let mut finder = Finder::default();
+        finder.route(Ok(Way::Out(7)));
+        finder.see(Sight::At(MAC));
+        assert_eq!(news(&mut finder), Some(Ok(Place::Link(Neighbour { mac: MAC, ifindex: 7 }))));
+        finder
     }
 
     #[test]
     fn nothing_is_told_until_the_kernel_has_an_answer_and_each_answer_once() {
-        let mut place = Place::default();
-        assert_eq!(news(&mut place), None);
-        place.route(Ok(7));
-        place.see(Sight::Open);
-        assert_eq!(news(&mut place), None, "it is being asked for");
-        place.see(Sight::Silent);
-        assert_eq!(news(&mut place), Some(Err(NoNeighbour::NoMac { interface: "eth7".to_owned() })));
-        place.see(Sight::Open);
-        assert_eq!(news(&mut place), None, "asked for once more");
+        let mut finder = Finder::default();
+        assert_eq!(news(&mut finder), None);
+        finder.route(Ok(Way::Out(7)));
+        finder.see(Sight::Open);
+        assert_eq!(news(&mut finder), None, "it is being asked for");
+        finder.see(Sight::Silent);
+        assert_eq!(news(&mut finder), Some(Err(NoNeighbour::NoMac { interface: "eth7".to_owned() })));
+        finder.see(Sight::Open);
+        assert_eq!(news(&mut finder), None, "asked for once more");
     }
 
     #[test]
     fn the_last_mac_holds_while_the_kernel_asks_anew() {
-        let mut place = found();
-        place.see(Sight::Open);
-        place.route(Ok(7));
-        assert_eq!(news(&mut place), None);
-        place.see(Sight::Silent);
-        assert!(matches!(news(&mut place), Some(Err(NoNeighbour::NoMac { .. }))));
+        let mut finder = found();
+        finder.see(Sight::Open);
+        finder.route(Ok(Way::Out(7)));
+        assert_eq!(news(&mut finder), None);
+        finder.see(Sight::Silent);
+        assert!(matches!(news(&mut finder), Some(Err(NoNeighbour::NoMac { .. }))));
     }
 
     #[test]
     fn another_mac_is_told() {
-        let mut place = found();
+        let mut finder = found();
         let other = Mac([2, 0, 0, 0, 0, 2]);
-        place.see(Sight::At(other));
-        assert_eq!(news(&mut place), Some(Ok(Neighbour { mac: other, ifindex: 7 })));
+        finder.see(Sight::At(other));
+        assert_eq!(news(&mut finder), Some(Ok(Place::Link(Neighbour { mac: other, ifindex: 7 }))));
     }
 
     #[test]
     fn a_mac_of_another_interface_does_not_hold() {
-        let mut place = found();
-        place.route(Ok(8));
-        assert_eq!(news(&mut place), Some(Err(NoNeighbour::Pending)));
-        place.see(Sight::At(MAC));
-        assert_eq!(news(&mut place), Some(Ok(Neighbour { mac: MAC, ifindex: 8 })));
+        let mut finder = found();
+        finder.route(Ok(Way::Out(8)));
+        assert_eq!(news(&mut finder), Some(Err(NoNeighbour::Pending)));
+        finder.see(Sight::At(MAC));
+        assert_eq!(news(&mut finder), Some(Ok(Place::Link(Neighbour { mac: MAC, ifindex: 8 }))));
     }
 
     #[test]
     fn a_lost_route_is_told_and_the_mac_behind_it_forgotten() {
-        let mut place = found();
-        place.route(Err(NoNeighbour::NoRoute));
-        assert_eq!(news(&mut place), Some(Err(NoNeighbour::NoRoute)));
-        place.route(Ok(7));
-        assert_eq!(news(&mut place), Some(Err(NoNeighbour::Pending)));
+        let mut finder = found();
+        finder.route(Err(NoNeighbour::NoRoute));
+        assert_eq!(news(&mut finder), Some(Err(NoNeighbour::NoRoute)));
+        finder.route(Ok(Way::Out(7)));
+        assert_eq!(news(&mut finder), Some(Err(NoNeighbour::Pending)));
+    }
+
+    #[test]
+    fn an_address_of_this_box_is_here_and_no_neighbour_is_looked_for() {
+        let mut finder = found();
+        finder.route(Ok(Way::Here));
+        assert_eq!((finder.egress(), news(&mut finder)), (None, Some(Ok(Place::Here))));
+        finder.route(Ok(Way::Out(7)));
+        assert_eq!(news(&mut finder), Some(Err(NoNeighbour::Pending)));
     }
 }

@@ -15,10 +15,10 @@ use tokio::{
 
 use super::{
     Links, NetError, NetEvent,
-    classify::{Care, Sight, care, sight},
+    classify::{Care, Sight, Way, care, sight},
     events::{Events, Hint},
     kernel::Kernel,
-    place::Place,
+    place::Finder,
 };
 use crate::model::NoNeighbour;
 
@@ -87,13 +87,13 @@ impl Watcher {
     }
 }
 
-/// Asks once for the way to each of `addresses`: the index of the egress interface, or why it is not on the link.
+/// Asks once for the way to each of `addresses`: by which interface, or why it is not on the link.
 ///
 /// # Errors
 /// The kernel can't be asked.
 pub async fn routes(
     addresses: impl IntoIterator<Item = IpAddr>,
-) -> Result<BTreeMap<IpAddr, Result<u32, NoNeighbour>>, NetError> {
+) -> Result<BTreeMap<IpAddr, Result<Way, NoNeighbour>>, NetError> {
     let kernel = Kernel::connect()?;
     let mut routes = BTreeMap::new();
     for address in addresses {
@@ -145,7 +145,7 @@ struct Watch {
 
 #[derive(Default)]
 struct Watched {
-    place: Place,
+    place: Finder,
     /// The kernel has to be asked again to find it, or to look after it.
     unsettled: bool,
 }

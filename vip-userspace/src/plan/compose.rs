@@ -12,7 +12,7 @@ use vip_common::{
 
 use super::{Numbers, Tables};
 use crate::{
-    model::{Member, Service, ServiceName, Ttl, World},
+    model::{Member, Place, Service, ServiceName, Ttl, World},
     ring::{Candidate, RingKey, maglev, stand_in},
 };
 
@@ -57,16 +57,16 @@ impl Composer {
         let mut candidates = Vec::new();
         let mut eligible = Vec::new();
         let mut ids = Vec::new();
-        for member in &service.members {
+        for (member, standing) in service.members.iter().zip(world.standings(service)) {
             let Some(member_id) = numbers.member(&(service.name.clone(), member.backend.clone())) else {
                 continue;
             };
-            let way = world.eligibility(service, member);
-            tables.members.insert(member_id, member_entry(service, member, world, numbers, way.is_ok()));
+            let is_eligible = standing.is_eligible();
+            tables.members.insert(member_id, member_entry(service, member, world, numbers, is_eligible));
             let backend = world.intent.backends().get(&member.backend);
             if let Some(address) = backend.and_then(|backend| backend.address_for(service.address.vip)) {
                 candidates.push(Candidate { address, weight: member.weight });
-                eligible.push(way.is_ok());
+                eligible.push(is_eligible);
                 ids.push(member_id);
             }
         }
@@ -75,7 +75,8 @@ impl Composer {
         let entry = ServiceEntry { ring_first: place.first, ring_size: place.size, flags, id };
         let local = if world.local.contains(&service.address.vip) { ServiceEntry::LOCAL } else { 0 };
         let vip_entry = ServiceEntry { ring_first: 0, ring_size: 0, flags: local, id: 0 };
-        let (port, protocol) = (service.address.port.to_be_bytes(), service.address.protocol.number());
+        let port = service.address.port().unwrap_or_default().to_be_bytes();
+        let protocol = service.address.protocol.number();
         match service.address.vip {
             IpAddr::V4(vip) => {
                 let vip = vip.octets();
@@ -134,8 +135,10 @@ fn member_entry(
     eligible: bool,
 ) -> MemberEntry {
     let backend = world.intent.backends().get(&member.backend);
-    let neighbour = backend.and_then(|backend| world.neighbour(backend, service.address.vip).ok());
-    let way = neighbour.and_then(|neighbour| Some((neighbour.mac.0, numbers.egress(neighbour.ifindex)?)));
+    let place = backend.and_then(|backend| world.place(backend, service.address.vip).ok());
+    let way = place
+        .and_then(Place::neighbour)
+        .and_then(|neighbour| Some((neighbour.mac.0, numbers.egress(neighbour.ifindex)?)));
     let (mac, egress) = way.unwrap_or(([0; 6], EgressId::NONE));
     let state = if eligible { MemberEntry::UP } else { MemberEntry::DOWN };
     MemberEntry { mac, egress, state }

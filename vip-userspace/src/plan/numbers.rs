@@ -223,7 +223,7 @@ impl Numbers {
 /// The entry of a service in published tables.
 #[must_use]
 pub fn entry_of(tables: &Tables, address: &ServiceAddress) -> Option<ServiceEntry> {
-    let (port, protocol) = (address.port.to_be_bytes(), address.protocol.number());
+    let (port, protocol) = (address.port().unwrap_or_default().to_be_bytes(), address.protocol.number());
     match address.vip {
         IpAddr::V4(vip) => {
             tables.services4.get(&ServiceKey4 { vip: vip.octets(), port, protocol, zero: 0 }).copied()

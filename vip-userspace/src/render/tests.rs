@@ -1,8 +1,12 @@
 use anstream::adapter::strip_str;
 use serde_json::json;
+use vip_common::Reason;
 use vip_userspace::{
-    control::{Code, Refused, Status, protocol::ReasonStatus},
-    model::{Ineligible, NoNeighbour},
+    control::{
+        Code, Refused, Status,
+        protocol::{FlowTableStatus, ReasonStatus},
+    },
+    model::{Affinity, Answer, Fragments, Ineligible, NoNeighbour, OnDead, Role, Scheduler},
 };
 
 use super::{backends, refusal, services, status};
@@ -24,12 +28,16 @@ fn known() -> Status {
         })
     };
     let no_mac = NoNeighbour::NoMac { interface: "eth0".into() };
-    let members = [
+    let mut members = [
         member("b1", Some("up"), None, 623, 12_345),
         member("b2", Some("down"), Some(Ineligible::Down { cause: "connection refused".into() }), 0, 678),
         member("b3", Some("unknown"), Some(Ineligible::NoNeighbour(no_mac)), 0, 0),
         member("b4", Some("up"), Some(Ineligible::Disabled), 377, 9),
+        member("b5", Some("up"), Some(Ineligible::Draining), 0, 9),
+        member("b6", Some("up"), Some(Ineligible::Backup), 0, 0),
     ];
+    members[0]["bounced"] = json!(1234);
+    members[5]["backup"] = json!(true);
     let check = json!({
         "probe": { "kind": "http", "path": "/health", "expect": [200, 399] },
         "interval": "1s", "timeout": "500ms", "rise": 2, "fall": 3
@@ -43,12 +51,13 @@ fn known() -> Status {
         ],
         "services": [{
             "name": "web", "address": "10.200.0.1:80/tcp", "slots": 1000, "ttl": "decrease", "check": check,
-            "eligible": 1, "total": 4, "packets": 13_032, "bytes": 1_303_200, "flows": 1302, "members": members
+            "eligible": 1, "total": 6, "packets": 13_032, "bytes": 1_303_200, "flows": 1302, "members": members
         }],
         "backends": [{
             "name": "b1", "services": ["web", "web6"], "packets": 5, "bytes": 500, "flows": 1,
             "addresses": [
                 { "address": "10.200.1.11", "mac": "02:00:00:00:00:01", "interface": "eth0", "why_not": null },
+                { "address": "10.200.1.1", "here": true, "mac": null, "interface": null, "why_not": null },
                 { "address": "fd00:200:1::11", "mac": null, "interface": null, "why_not":
                   { "code": "not-on-link", "gateway": "10.200.1.1", "words": lost.to_string() } }
             ]
@@ -70,18 +79,72 @@ INTERFACE  MODE            MAC
 eth0       native          02:00:00:00:00:aa
 uplink1    generic (slow)  -
 
-web 10.200.0.1:80/tcp, 1 of 4 eligible, 1000 slots, http /health every 1s
-  MEMBER  ADDRESS      WEIGHT  STATE           FOR  SLOTS  PACKETS    BYTES  FLOWS  WHY NOT
-  b1      10.200.1.11     100  up            1m 5s  62.3%    12.3k  1.23 MB  1.23k
-  b2      10.200.1.12     100  down          1m 5s   0.0%      678  67.8 kB     67  connection refused
-  b3      10.200.1.13     100  no-neighbour  1m 5s   0.0%        0      0 B      0  nobody answers for its address on eth0: its MAC is not known
-  b4      10.200.1.14     100  disabled      1m 5s  37.7%        9    900 B      0
+web 10.200.0.1:80/tcp, 1 of 6 eligible, 1000 slots, http /health every 1s
+  MEMBER       ADDRESS      WEIGHT  STATE           FOR  SLOTS  PACKETS    BYTES  FLOWS  BOUNCED  WHY NOT
+  b1           10.200.1.11     100  up            1m 5s  62.3%    12.3k  1.23 MB  1.23k    1.23k  it sends packets back: does it have the VIP?
+  b2           10.200.1.12     100  down          1m 5s   0.0%      678  67.8 kB     67           connection refused
+  b3           10.200.1.13     100  no-neighbour  1m 5s   0.0%        0      0 B      0           nobody answers for its address on eth0: its MAC is not known
+  b4           10.200.1.14     100  disabled      1m 5s  37.7%        9    900 B      0
+  b5           10.200.1.15     100  draining      1m 5s   0.0%        9    900 B      0
+  b6 (backup)  10.200.1.16     100  waiting       1m 5s   0.0%        0      0 B      0
 
 REASON      PACKETS  MEANING
 not-for-us       21  The destination MAC is not the port's own: switches flood, and ports are promiscuous.
 malformed     1.00M  A header is cut short, a length does not fit, or a version is wrong.
 "
     );
+}
+
+#[test]
+fn somebody_who_claims_a_vip_is_warned_of() {
+    let at = |reason: Reason, packets| {
+        let mut counts = [0; Reason::ALL.len()];
+        counts[reason as usize] = packets;
+        Status { reasons: ReasonStatus::all(&counts), ..known() }
+    };
+    let said = "somebody else says that a VIP is his: 12 packets (duplicate-vip). ";
+    assert!(strip_str(&status(&at(Reason::DuplicateVip, 12))).to_string().contains(said));
+    assert!(!strip_str(&status(&at(Reason::NotForUs, 12))).to_string().contains("somebody else"));
+}
+
+#[test]
+fn a_flow_table_is_told_of_once_it_was_used() {
+    let with = |table: FlowTableStatus| status(&Status { flow_table: Some(table), ..known() });
+    let unused = FlowTableStatus { capacity: 524_288, ..FlowTableStatus::default() };
+    assert_eq!(with(unused), status(&known()));
+    let used = FlowTableStatus { live: 1200, inserted: 3400, deleted: 2200, tracked_slots: 24, ..unused };
+    let said = "\nflow table: 1.20k of 524k entries live, 24 slots remember; 3.40k inserted, 2.20k deleted, 0 refused, \
+                about 0 evicted\n\nweb ";
+    assert!(with(used).contains("0 refused, about 0 evicted\n"), "nothing is coloured");
+    assert!(strip_str(&with(used)).to_string().contains(said));
+    let short = with(FlowTableStatus { refused: 7, evicted: 8, ..used });
+    assert!(short.contains("\u{1b}[33m7 refused\u{1b}[0m, \u{1b}[33mabout 8 evicted\u{1b}[0m"), "{short:?}");
+}
+
+#[test]
+fn what_a_service_does_unlike_others_is_told() {
+    let mut status_of = known();
+    let service = &mut status_of.services[0];
+    service.scheduler = Scheduler::RoundRobin;
+    service.affinity = Affinity::Source { ipv4_prefix: 24, ipv6_prefix: 128 };
+    service.on_dead = OnDead::Reset;
+    service.fragments = Fragments::Addresses;
+    service.no_backend = Answer::Reset;
+    service.role = Role::Standby;
+    service.tracked_slots = 24;
+    let said = "http /health every 1s, round-robin, by source /24, on-dead reset, placed by addresses, no-backend reset, \
+                standby, 24 slots remember\n";
+    let text = strip_str(&status(&status_of)).to_string();
+    assert!(text.contains(said), "{text}");
+}
+
+#[test]
+fn a_backup_that_waits_is_no_fault() {
+    let mut calm = known();
+    let service = &mut calm.services[0];
+    service.members.retain(|member| member.eligible || member.backup);
+    (service.eligible, service.total) = (1, 2);
+    assert!(status(&calm).contains("\u{1b}[32m1 of 2 eligible\u{1b}[0m"));
 }
 
 #[test]
@@ -117,7 +180,7 @@ fn services_and_backends_have_a_line_each() {
         strip_str(&services(&known.services)).to_string(),
         "\
 SERVICE  ADDRESS            ELIGIBLE  SLOTS  CHECK                  PACKETS    BYTES  FLOWS
-web      10.200.0.1:80/tcp       1/4   1000  http /health every 1s    13.0k  1.30 MB  1.30k
+web      10.200.0.1:80/tcp       1/6   1000  http /health every 1s    13.0k  1.30 MB  1.30k
 "
     );
     assert_eq!(
@@ -125,6 +188,7 @@ web      10.200.0.1:80/tcp       1/4   1000  http /health every 1s    13.0k  1.3
         "\
 BACKEND  ADDRESS         MAC                INTERFACE  SERVICES  PACKETS  BYTES  FLOWS  NEIGHBOUR
 b1       10.200.1.11     02:00:00:00:00:01  eth0       web,web6        5  500 B      1  found
+         10.200.1.1      -                  -                                           this box
          fd00:200:1::11  -                  -                                           \
          it is behind the gateway 10.200.1.1: direct server return needs it on the same link
 "

@@ -27,7 +27,8 @@ use vip_userspace::{
     plan::{Tables, plan},
 };
 
-pub(crate) const CAPACITY: Capacity = Capacity { slots: 1000, members: 20, services: 5 };
+pub(crate) const CAPACITY: Capacity =
+    Capacity { slots: 1000, members: 20, services: 5, flows: 1 << 18, fragments: 1 << 14 };
 pub(crate) const TABLES: [&str; 10] = [
     names::PORTS,
     names::VIPS,

@@ -18,7 +18,7 @@ backend.b2.address = "10.0.0.12"
 }
 
 /// Expects that the lines from line 10 on are refused, with just these messages.
-fn refuses(lines: &str, messages: &str) {
+pub(super) fn refuses(lines: &str, messages: &str) {
     let problems = parse(&with(lines)).map(|_| ()).expect_err(lines);
     assert_eq!(problems.to_string(), messages, "{lines}");
 }
@@ -30,7 +30,7 @@ fn what_the_other_tests_start_from_is_good() {
 }
 
 /// Expects that a whole file is refused, with just these messages.
-fn refuses_file(text: &str, messages: &str) {
+pub(super) fn refuses_file(text: &str, messages: &str) {
     let problems = parse(text).map(|_| ()).expect_err(text);
     assert_eq!(problems.to_string(), messages, "{text}");
 }
@@ -76,7 +76,8 @@ fn unknown_keys_are_named_with_the_nearest_right_one() {
     refuses(
         "[service.b]\nvip = '10.200.0.2'\nport = 80\nproto = 'tcp'\ncolour = 'blue'\n",
         "line 13: service b: unknown key \"proto\": did you mean \"protocol\"?\n\
-         line 14: service b: unknown key \"colour\": the keys here are vip, port, protocol, slots, ttl, members, check",
+         line 14: service b: unknown key \"colour\": the keys here are vip, port, protocol, slots, ttl, \
+         members, check, scheduler, affinity, affinity-prefix, on-dead, window, idle, fragments, no-backend",
     );
     refuses(
         "[backend.b3]\nadress = '10.0.0.13'\n",
@@ -96,7 +97,7 @@ fn unknown_keys_are_named_with_the_nearest_right_one() {
 fn what_is_missing_is_named_with_an_example() {
     refuses(
         "[service.b]\nmembers = [{ weight = 1 }]\ncheck = { rise = 1 }\n[backend.b3]\n",
-        r#"line 10: service b: "port" is missing: state it, like port = 80
+        r#"line 10: service b: "port" is missing: state it, like port = 80, port = "8000-8999" or port = "*"
 line 10: service b: "vip" is missing: state it, like vip = "10.200.0.1"
 line 11: service b: member: "backend" is missing: state it, like { backend = "b1", weight = 50 }
 line 12: service b: check: "http" is missing: state it, like http = "/health", or tcp = true
@@ -109,7 +110,7 @@ fn values_of_a_wrong_type_are_refused() {
     refuses(
         r#"[service.b]
 vip = 10
-port = "80"
+port = 80.5
 protocol = true
 slots = 1.5
 ttl = 64
@@ -119,7 +120,7 @@ check = "tcp"
 address = 1
 mac = 2"#,
         r#"line 11: service b: "vip" takes a string, not a whole number
-line 12: service b: "port" takes a whole number, not a string
+line 12: service b: "port" takes a whole number, or a string like "8000-8999" or "*", not a fraction
 line 13: service b: "protocol" takes a string, not true or false
 line 14: service b: "slots" takes a whole number, not a fraction
 line 15: service b: "ttl" takes a string, not a whole number
@@ -155,7 +156,7 @@ fn texts_that_say_nothing_are_refused() {
         r#"[service.b]
 vip = "10.200.0"
 port = 80
-protocol = "sctp"
+protocol = "icmp"
 ttl = "inherit"
 members = ["b 1"]
 check = { http = "health", host = "a b", expect = "2xx", interval = "1", timeout = "1.5s" }
@@ -163,7 +164,7 @@ check = { http = "health", host = "a b", expect = "2xx", interval = "1", timeout
 address = ["10.0.0.13", "fd00::g"]
 mac = "02:00:00""#,
         r#"line 11: service b: vip: "10.200.0" is no IP address
-line 13: service b: protocol: "sctp" is no protocol: tcp or udp
+line 13: service b: protocol: "icmp" is no protocol: tcp, udp, sctp or any
 line 14: service b: ttl: "inherit" is no treatment of TTLs: decrease or keep
 line 15: service b: members: "b 1" is no name: use 1 to 63 letters, digits, '.', '-' and '_', the first a letter or a digit
 line 16: service b: "health" is no path: it starts with '/' and has no blanks
@@ -376,19 +377,6 @@ fn what_is_no_toml_is_refused_with_its_line() {
     let problems = parse("interfaces = ['eth0']\nmode = auto\n").expect_err("no TOML");
     let columns: Vec<_> = problems.iter().map(|problem| (problem.line, problem.column)).collect();
     assert_eq!(columns, [(2, 8)]);
-}
-
-#[test]
-fn what_does_not_fit_into_the_tables_is_refused() {
-    refuses(
-        "[capacity]\nslots = 10\nmembers = 1\nservices = 1\n[service.b]\nvip = '10.200.0.2'\nport = 80\n",
-        "line 11: 32762 slots are taken by the rings of all services, but capacity.slots is 10\n\
-         line 12: 2 members are in all services together, but capacity.members is 1\n\
-         line 13: 2 services are stated, but capacity.services is 1",
-    );
-    let many: String =
-        (0..129).map(|n| format!("service.s{n} = {{ vip = '10.200.1.{n}', port = 80 }}\n")).collect();
-    refuses(&many, "2129530 slots are taken by the rings of all services, but capacity.slots is 2097152");
 }
 
 proptest::proptest! {

@@ -39,8 +39,10 @@ pub enum Code {
     NotAllowed,
     /// There is a service of that name.
     ServiceExists,
-    /// A service has that address.
+    /// A service has that address, or some of its ports.
     AddressTaken,
+    /// A service of the VIP has all packets without ports already.
+    FragmentsTaken,
     /// There is no service of that name.
     NoService,
     /// There is a backend of that name.
@@ -57,7 +59,7 @@ pub enum Code {
     BackendInUse,
     /// The address is both a VIP and a backend's.
     VipIsBackend,
-    /// A value is one that it can't be: an address, a MAC, a path, a host name, a check.
+    /// A value is one that it can't be, or contradicts another: an address, a MAC, a path, a host name, a check, a time.
     BadValue,
     /// A figure is out of its range.
     OutOfRange,
@@ -113,6 +115,7 @@ impl Code {
             Self::Timeout => 504,
             Self::ServiceExists
             | Self::AddressTaken
+            | Self::FragmentsTaken
             | Self::BackendExists
             | Self::BackendAddressTaken
             | Self::MemberExists
@@ -135,7 +138,7 @@ impl From<Refusal> for Refused {
     fn from(refusal: Refusal) -> Self {
         let code = match &refusal {
             Refusal::ServiceExists(_) => Code::ServiceExists,
-            Refusal::AddressTaken { .. } => Code::AddressTaken,
+            Refusal::AddressTaken { .. } | Refusal::AddressOverlaps { .. } => Code::AddressTaken,
             Refusal::NoService(_) => Code::NoService,
             Refusal::BackendExists(_) => Code::BackendExists,
             Refusal::BackendAddressTaken { .. } => Code::BackendAddressTaken,
@@ -150,8 +153,14 @@ impl From<Refusal> for Refused {
             | Refusal::BadVip(..)
             | Refusal::BadPath { .. }
             | Refusal::BadHost { .. }
-            | Refusal::UdpCheck { .. } => Code::BadValue,
-            Refusal::OutOfRange { .. } => Code::OutOfRange,
+            | Refusal::PortOfAnyProtocol(_)
+            | Refusal::CheckNeedsPort { .. }
+            | Refusal::IdleTooShort { .. }
+            | Refusal::OnDeadNeedsWindow { .. }
+            | Refusal::TooManyTags(..)
+            | Refusal::NoVip(_) => Code::BadValue,
+            Refusal::OutOfRange { .. } | Refusal::BadVlan(..) => Code::OutOfRange,
+            Refusal::TwoByAddresses { .. } => Code::FragmentsTaken,
             Refusal::WrongFamily { .. } => Code::WrongFamily,
         };
         let refused = Self::new(code, refusal.to_string());

@@ -1,12 +1,13 @@
 //! The status: everything that `vip status --json` prints. Its names are stable.
 
-use std::{fmt, net::IpAddr};
+use std::{fmt, net::IpAddr, time::Duration};
 
 use serde::{Deserialize, Serialize};
 use vip_common::Reason;
 
 use crate::model::{
-    Admin, BackendName, Check, Health, Ineligible, Mac, Mode, NoNeighbour, ServiceAddress, ServiceName, Ttl,
+    Admin, Affinity, Answer, BackendName, Check, Fragments, Health, Ineligible, Mac, Mode, NoNeighbour,
+    OnDead, Role, Scheduler, ServiceAddress, ServiceName, Ttl,
 };
 
 /// All that is known of one instance.
@@ -33,6 +34,28 @@ pub struct Status {
     pub backends: Vec<BackendStatus>,
     /// Reasons that packets met, in the order of [`Reason::ALL`]; also those that none met.
     pub reasons: Vec<ReasonStatus>,
+    /// What the flow table holds; absent where it can't be read.
+    #[serde(default)]
+    pub flow_table: Option<FlowTableStatus>,
+}
+
+/// The flow table, of both address families together. Counts are since the tables were made, unless they say otherwise.
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug, Serialize, Deserialize)]
+pub struct FlowTableStatus {
+    /// Entries of live flows at the last sweep.
+    pub live: u64,
+    /// Entries written.
+    pub inserted: u64,
+    /// Entries not written, for want of their service's allowance.
+    pub refused: u64,
+    /// Entries deleted by sweeps, since their flows were silent or their slots forgot.
+    pub deleted: u64,
+    /// Entries that the kernel pushed out for others: an estimate, what was inserted and is neither live nor deleted.
+    pub evicted: u64,
+    /// Entries that it has room for.
+    pub capacity: u64,
+    /// Slots that remember now, of all services.
+    pub tracked_slots: u64,
 }
 
 /// An interface that the program is attached to.
@@ -55,8 +78,11 @@ pub struct Totals {
     pub packets: u64,
     /// Bytes, with Ethernet headers.
     pub bytes: u64,
-    /// Packets that open a flow: TCP SYNs.
+    /// Packets that open a flow: TCP SYNs, SCTP INITs, and datagrams where they are tracked.
     pub flows: u64,
+    /// Packets that came back: the backend lacks the VIP.
+    #[serde(default)]
+    pub bounced: u64,
 }
 
 /// A service.
@@ -70,6 +96,33 @@ pub struct ServiceStatus {
     pub slots: u32,
     /// What happens to TTL and hop limit.
     pub ttl: Ttl,
+    /// Who gets a new flow.
+    #[serde(default)]
+    pub scheduler: Scheduler,
+    /// What packets belong together.
+    #[serde(default)]
+    pub affinity: Affinity,
+    /// What packets get whose member is down.
+    #[serde(default)]
+    pub on_dead: OnDead,
+    /// How long a slot remembers after a change.
+    #[serde(with = "crate::model::duration", default)]
+    pub window: Duration,
+    /// How long a silent flow is remembered.
+    #[serde(with = "crate::model::duration", default)]
+    pub idle: Duration,
+    /// How fragments of a datagram find together.
+    #[serde(default)]
+    pub fragments: Fragments,
+    /// What a packet gets while no member is eligible.
+    #[serde(default)]
+    pub no_backend: Answer,
+    /// Whether this director answers for the VIP.
+    #[serde(default)]
+    pub role: Role,
+    /// Slots that remember now.
+    #[serde(default)]
+    pub tracked_slots: u32,
     /// How its members are checked.
     pub check: Option<Check>,
     /// Number of members that get new flows.
@@ -100,7 +153,16 @@ pub struct MemberStatus {
     pub health: Option<Health>,
     /// Whether it gets new flows.
     pub eligible: bool,
-    /// Why it does not.
+    /// Whether it keeps the flows that it has.
+    #[serde(default)]
+    pub alive: bool,
+    /// It is this very box.
+    #[serde(default)]
+    pub here: bool,
+    /// It gets new flows only while no member is eligible that is no backup.
+    #[serde(default)]
+    pub backup: bool,
+    /// Why it gets no new flows.
     pub why_not: Option<Why<Ineligible>>,
     /// The MAC that its packets get.
     pub mac: Option<Mac>,
@@ -136,6 +198,9 @@ pub struct BackendStatus {
 pub struct NeighbourStatus {
     /// The address.
     pub address: IpAddr,
+    /// It is this very box's.
+    #[serde(default)]
+    pub here: bool,
     /// Its MAC, where it is known.
     pub mac: Option<Mac>,
     /// Name of the interface that leads to it.
@@ -179,6 +244,7 @@ impl Totals {
             packets: self.packets.saturating_add(other.packets),
             bytes: self.bytes.saturating_add(other.bytes),
             flows: self.flows.saturating_add(other.flows),
+            bounced: self.bounced.saturating_add(other.bounced),
         }
     }
 }

@@ -3,35 +3,32 @@
 use std::time::Duration;
 
 use super::*;
-use crate::model::{Member, Protocol, Ttl, service::DEFAULT_SLOTS};
+use crate::model::{
+    Affinity, Check, Member, OnDead, Ports, Probe, Protocol, Role, Scheduler, ServiceAddress,
+};
 
 fn backend(name: &str, addresses: &[&str]) -> Backend {
     let addresses: Vec<IpAddr> = addresses.iter().map(|text| text.parse().expect("an address")).collect();
     Backend {
-        name: name.parse().expect("a name"),
         ipv4: addresses
             .iter()
             .find_map(|address| if let IpAddr::V4(v4) = address { Some(*v4) } else { None }),
         ipv6: addresses
             .iter()
             .find_map(|address| if let IpAddr::V6(v6) = address { Some(*v6) } else { None }),
-        mac: None,
+        ..Backend::new(name.parse().expect("a name"))
     }
 }
 
 fn service(name: &str, address: &str, members: &[&str]) -> Service {
     Service {
-        name: name.parse().expect("a name"),
-        address: address.parse().expect("an address"),
-        slots: DEFAULT_SLOTS,
-        ttl: Ttl::Decrease,
-        check: None,
         members: members.iter().map(|backend| member(backend, 100)).collect(),
+        ..Service::new(name.parse().expect("a name"), address.parse().expect("an address"))
     }
 }
 
 fn member(backend: &str, weight: u32) -> Member {
-    Member { backend: backend.parse().expect("a name"), weight }
+    Member { weight, ..Member::new(backend.parse().expect("a name")) }
 }
 
 fn check() -> Check {
@@ -81,6 +78,14 @@ fn backends_that_can_not_be_are_refused() {
             "backend b9: the MAC 01:00:5e:00:00:01 is not that of one NIC",
             Backend { mac: Some(super::super::Mac([1, 0, 0x5e, 0, 0, 1])), ..backend("b9", &["10.0.0.99"]) },
         ),
+        (
+            "backend b9: 3 VLAN tags are too many: a frame has 2 at most",
+            Backend { vlans: Some(vec![1, 2, 3]), ..backend("b9", &["10.0.0.99"]) },
+        ),
+        (
+            "backend b9: VLAN 4095 is out of range: 1 to 4094",
+            Backend { vlans: Some(vec![4094, 4095]), ..backend("b9", &["10.0.0.99"]) },
+        ),
     ] {
         refuses(message, |intent| intent.add_backend(backend));
     }
@@ -97,7 +102,7 @@ fn services_that_can_not_be_are_refused() {
     let other = || service("other", "10.200.0.2:80/tcp", &["b1"]);
     let at = |port| ServiceAddress {
         vip: "10.200.0.2".parse().expect("an address"),
-        port,
+        ports: Ports::One(port),
         protocol: Protocol::Tcp,
     };
     for (message, service) in [
@@ -216,6 +221,163 @@ fn a_wish_ends_with_its_membership() {
     intent.remove_service(&web).expect("a service");
     intent.remove_backend(&b1).expect("a backend of no service");
     intent.add_backend(backend("b1", &["10.0.0.11"])).expect("no backend");
+    intent.add_service(service("web", "10.200.0.1:80", &["b1"])).expect("no service");
+    assert_eq!(intent.admin(&web, &b1), Admin::Enabled);
+}
+
+#[test]
+fn services_that_contradict_themselves_are_refused() {
+    let other = || service("other", "10.200.0.2:80/tcp", &["b1"]);
+    let ports = |text: &str, ports| ServiceAddress { ports, ..text.parse().expect("an address") };
+    let source = |ipv4_prefix, ipv6_prefix| Affinity::Source { ipv4_prefix, ipv6_prefix };
+    let secs = |secs| Some(Duration::from_secs(secs));
+    for (message, service) in [
+        (
+            "service other: any protocol has no port of its own: its port is \"*\"",
+            Service { address: ports("10.200.0.2:*/any", Ports::One(80)), ..other() },
+        ),
+        (
+            "service other: port 0 is out of range: 1 to 65535",
+            Service { address: ports("10.200.0.2:*", Ports::Range(0, 9)), ..other() },
+        ),
+        (
+            "service other: last port 80 is out of range: 81 to 65535",
+            Service { address: ports("10.200.0.2:*", Ports::Range(80, 80)), ..other() },
+        ),
+        (
+            "service other: IPv4 affinity prefix 0 is out of range: 1 to 32",
+            Service { affinity: source(0, 128), ..other() },
+        ),
+        (
+            "service other: IPv6 affinity prefix 129 is out of range: 1 to 128",
+            Service { affinity: source(32, 129), ..other() },
+        ),
+        (
+            "service other: window 604801s is out of range: 0s to 168h",
+            Service { window: secs(604_801), ..other() },
+        ),
+        (
+            "service other: idle 604801s is out of range: 0s to 168h",
+            Service { idle: secs(604_801), ..other() },
+        ),
+        (
+            "service other: idle 9s is shorter than its window, 10s: a flow would be forgotten while its slot remembers",
+            Service { window: secs(10), idle: secs(9), ..other() },
+        ),
+        (
+            "service other: on-dead keep needs a window: with 0s nothing is remembered of a dead member",
+            Service { window: secs(0), on_dead: OnDead::Keep, ..other() },
+        ),
+    ] {
+        refuses(message, |intent| intent.add_service(service));
+    }
+}
+
+#[test]
+fn checks_of_services_without_one_tcp_port_need_a_port() {
+    for (what, address) in [
+        ("a UDP service", "10.200.0.2:53/udp"),
+        ("an SCTP service", "10.200.0.2:80/sctp"),
+        ("a service of any protocol", "10.200.0.2:*/any"),
+        ("a service of many ports", "10.200.0.2:80-89"),
+        ("a service of many ports", "10.200.0.2:*"),
+    ] {
+        let message = format!(
+            "service other: {what} can't be checked on its own port by http: give the check a `port`"
+        );
+        let checked = |check| Service { check: Some(check), ..service("other", address, &[]) };
+        refuses(&message, |intent| intent.add_service(checked(check())));
+        let with_port = checked(Check { port: Some(8080), ..check() });
+        assert_eq!(with_port.checked_port(), Some(8080));
+        intent().add_service(with_port).expect("a service");
+    }
+}
+
+#[test]
+fn a_window_has_a_default_and_the_idle_time_is_no_shorter() {
+    let times = |address: &str, change: fn(&mut Service)| {
+        let mut service = service("a", address, &[]);
+        change(&mut service);
+        (service.window().as_secs(), service.idle().as_secs())
+    };
+    assert_eq!(times("10.0.0.1:80/tcp", |_| {}), (7900, 7900));
+    assert_eq!(times("10.0.0.1:80/sctp", |_| {}), (7900, 7900));
+    assert_eq!(times("10.0.0.1:*/any", |_| {}), (7900, 7900));
+    assert_eq!(times("10.0.0.1:53/udp", |_| {}), (120, 120));
+    assert_eq!(times("10.0.0.1:80/tcp", |service| service.window = Some(Duration::from_secs(3))), (3, 3));
+    let round_robin = |service: &mut Service| {
+        service.scheduler = Scheduler::RoundRobin;
+        service.window = Some(Duration::ZERO);
+    };
+    assert_eq!(times("10.0.0.1:53/udp", round_robin), (0, 120));
+}
+
+#[test]
+fn services_whose_ports_contend_are_refused_and_the_more_exact_goes_beside() {
+    let both = |one: &str, other: &str| {
+        let mut intent = Intent::default();
+        intent.add_service(service("one", one, &[])).expect("the first");
+        intent.add_service(service("other", other, &[])).map_err(|refusal| refusal.to_string())
+    };
+    assert_eq!(
+        both("10.200.0.1:80-89", "10.200.0.1:89-99"),
+        Err("service other: 10.200.0.1:89-99/tcp overlaps 10.200.0.1:80-89/tcp of service one".to_owned())
+    );
+    assert_eq!(
+        both("10.200.0.1:*/any", "10.200.0.1:*/any"),
+        Err("service other has the address 10.200.0.1:*/any of service one".to_owned())
+    );
+    for (one, other) in [("80-89", "80"), ("80-89", "*"), ("*", "80"), ("80-89", "90-99")] {
+        let address = |ports| format!("10.200.0.1:{ports}/udp");
+        assert_eq!(both(&address(one), &address(other)), Ok(()));
+    }
+    assert_eq!(both("10.200.0.1:*/any", "10.200.0.1:*/tcp"), Ok(()));
+}
+
+#[test]
+fn one_service_of_a_vip_and_protocol_gets_all_that_has_no_ports() {
+    let both = |one: &str, other: &str| {
+        let mut intent = Intent::default();
+        let by_addresses =
+            |name, address| Service { fragments: Fragments::Addresses, ..service(name, address, &[]) };
+        intent.add_service(by_addresses("one", one)).expect("the first");
+        intent.add_service(by_addresses("other", other)).map_err(|refusal| refusal.to_string())
+    };
+    let refused =
+        Err("service other: service one of the same VIP has fragments 3-tuple already: packets without \
+                       ports go to one"
+            .to_owned());
+    assert_eq!(both("10.200.0.1:80/tcp", "10.200.0.1:81/tcp"), refused);
+    assert_eq!(both("10.200.0.1:80/tcp", "10.200.0.1:*/any"), refused);
+    assert_eq!(both("10.200.0.1:*/any", "10.200.0.1:53/udp"), refused);
+    assert_eq!(both("10.200.0.1:80/tcp", "10.200.0.1:80/udp"), Ok(()));
+    assert_eq!(both("10.200.0.1:80/tcp", "10.200.0.2:80/tcp"), Ok(()));
+}
+
+#[test]
+fn settings_are_those_of_a_vip_that_a_service_has_and_outlive_it() {
+    let [vip, other] = ["10.200.0.1", "10.200.0.9"].map(|text| text.parse::<IpAddr>().expect("an address"));
+    let standby = VipSettings { role: Role::Standby, ..VipSettings::default() };
+    refuses("no service has the VIP 10.200.0.9", |intent| intent.set_vip(other, standby));
+    let mut intent = intent();
+    assert_eq!(intent.vip(vip), VipSettings::default());
+    intent.set_vip(vip, standby).expect("a VIP");
+    intent.remove_service(&name("web")).expect("a service");
+    assert_eq!(intent.vip(vip), standby);
+}
+
+#[test]
+fn a_draining_member_is_neither_enabled_nor_disabled_and_one_of_a_disabled_backend_is_not_draining() {
+    let mut intent = intent();
+    let (web, b1) = (name("web"), name("b1"));
+    for admin in [Admin::Draining, Admin::Disabled, Admin::Draining, Admin::Enabled] {
+        intent.set_admin(&b1, None, admin).expect("a member");
+        assert_eq!(intent.admin(&web, &b1), admin);
+    }
+    intent.set_admin(&b1, Some(&web), Admin::Draining).expect("a member");
+    let text = serde_json::to_string(&intent).expect("JSON");
+    assert_eq!(serde_json::from_str::<Intent>(&text).expect("the same"), intent);
+    intent.remove_service(&web).expect("a service");
     intent.add_service(service("web", "10.200.0.1:80", &["b1"])).expect("no service");
     assert_eq!(intent.admin(&web, &b1), Admin::Enabled);
 }

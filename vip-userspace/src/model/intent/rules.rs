@@ -1,0 +1,164 @@
+//! What one service, one backend or one check must be by itself.
+
+use std::{net::IpAddr, time::Duration};
+
+use super::{
+    super::{
+        Affinity, Backend, Check, OnDead, Ports, Probe, Protocol, Service, ServiceName,
+        backend::{MAX_TAGS, MAX_VLAN},
+        duration,
+        service::{MAX_SLOTS, MAX_WINDOW},
+    },
+    Refusal,
+};
+
+/// What a backend must be, whatever others there are.
+pub(super) fn backend(backend: &Backend) -> Result<(), Refusal> {
+    let name = || backend.name.clone();
+    if backend.addresses().next().is_none() {
+        return Err(Refusal::NoAddress(name()));
+    }
+    if let Some(address) = backend.addresses().find(|address| !is_one_machine(*address)) {
+        return Err(Refusal::BadBackendAddress(name(), address));
+    }
+    if let Some(mac) = backend.mac.filter(|mac| !mac.is_unicast()) {
+        return Err(Refusal::BadMac(name(), mac));
+    }
+    let vlans = backend.vlans.as_deref().unwrap_or_default();
+    if vlans.len() > MAX_TAGS {
+        return Err(Refusal::TooManyTags(name(), vlans.len()));
+    }
+    match vlans.iter().find(|vlan| !(1..=MAX_VLAN).contains(*vlan)) {
+        Some(vlan) => Err(Refusal::BadVlan(name(), *vlan)),
+        None => Ok(()),
+    }
+}
+
+/// What a service must be, whatever others there are.
+pub(super) fn service(service: &Service) -> Result<(), Refusal> {
+    let name = &service.name;
+    if !is_one_machine(service.address.vip) {
+        return Err(Refusal::BadVip(name.clone(), service.address.vip));
+    }
+    ports(service)?;
+    within(name, "slots", service.slots, 1, MAX_SLOTS)?;
+    if let Affinity::Source { ipv4_prefix, ipv6_prefix } = service.affinity {
+        within(name, "IPv4 affinity prefix", ipv4_prefix.into(), 1, 32)?;
+        within(name, "IPv6 affinity prefix", ipv6_prefix.into(), 1, 128)?;
+    }
+    times(service)?;
+    service.check.as_ref().map_or(Ok(()), |its| check(service, its))
+}
+
+fn ports(service: &Service) -> Result<(), Refusal> {
+    let (name, largest) = (&service.name, u32::from(u16::MAX));
+    if service.address.protocol == Protocol::Any && service.address.ports != Ports::Any {
+        return Err(Refusal::PortOfAnyProtocol(name.clone()));
+    }
+    let (first, last) = service.address.ports.bounds();
+    within(name, "port", first.into(), 1, largest)?;
+    match service.address.ports {
+        Ports::Range(..) => {
+            within(name, "last port", last.into(), u32::from(first).saturating_add(1), largest)
+        }
+        Ports::One(_) | Ports::Any => Ok(()),
+    }
+}
+
+fn times(service: &Service) -> Result<(), Refusal> {
+    let (name, window, idle) = (&service.name, service.window(), service.idle());
+    within_time(name, "window", window, Duration::ZERO, MAX_WINDOW)?;
+    if idle < window {
+        return Err(Refusal::IdleTooShort { service: name.clone(), idle, window });
+    }
+    within_time(name, "idle", idle, Duration::ZERO, MAX_WINDOW)?;
+    if window.is_zero() && service.on_dead != OnDead::Move {
+        return Err(Refusal::OnDeadNeedsWindow { service: name.clone(), on_dead: service.on_dead });
+    }
+    Ok(())
+}
+
+fn check(service: &Service, check: &Check) -> Result<(), Refusal> {
+    let name = &service.name;
+    within_time(name, "interval", check.interval, Check::MIN_INTERVAL, Check::MAX_INTERVAL)?;
+    within_time(name, "timeout", check.timeout, Check::MIN_TIMEOUT, check.interval)?;
+    within(name, "rise", check.rise, 1, Check::MAX_STREAK)?;
+    within(name, "fall", check.fall, 1, Check::MAX_STREAK)?;
+    if check.port == Some(0) {
+        within(name, "check port", 0, 1, u32::from(u16::MAX))?;
+    }
+    let what = match (service.address.protocol, service.address.ports) {
+        (Protocol::Udp, _) => Some("a UDP service"),
+        (Protocol::Sctp, _) => Some("an SCTP service"),
+        (Protocol::Any, _) => Some("a service of any protocol"),
+        (Protocol::Tcp, Ports::One(_)) => None,
+        (Protocol::Tcp, Ports::Range(..) | Ports::Any) => Some("a service of many ports"),
+    };
+    if let Some(what) = what.filter(|_| check.port.is_none()) {
+        let probe = match check.probe {
+            Probe::Tcp => "tcp",
+            Probe::Http { .. } => "http",
+        };
+        return Err(Refusal::CheckNeedsPort { service: name.clone(), what, probe });
+    }
+    match &check.probe {
+        Probe::Tcp => Ok(()),
+        Probe::Http { path, host, expect } => check_http(name, path, host.as_deref(), *expect),
+    }
+}
+
+fn check_http(
+    service: &ServiceName,
+    path: &str,
+    host: Option<&str>,
+    (low, high): (u16, u16),
+) -> Result<(), Refusal> {
+    if !path.starts_with('/') || !path.bytes().all(|byte| byte.is_ascii_graphic()) {
+        return Err(Refusal::BadPath { service: service.clone(), path: path.to_owned() });
+    }
+    let in_host = |byte: u8| byte.is_ascii_alphanumeric() || b".-_:[]".contains(&byte);
+    if let Some(host) = host.filter(|host| host.is_empty() || !host.bytes().all(in_host)) {
+        return Err(Refusal::BadHost { service: service.clone(), host: host.to_owned() });
+    }
+    within(service, "expected status", u32::from(low), 100, 599)?;
+    within(service, "highest expected status", u32::from(high), u32::from(low), 599)
+}
+
+pub(super) fn within(
+    service: &ServiceName,
+    what: &'static str,
+    value: u32,
+    low: u32,
+    high: u32,
+) -> Result<(), Refusal> {
+    if (low..=high).contains(&value) {
+        return Ok(());
+    }
+    let (value, range) = (value.to_string(), format!("{low} to {high}"));
+    Err(Refusal::OutOfRange { service: service.clone(), what, value, range })
+}
+
+fn within_time(
+    service: &ServiceName,
+    what: &'static str,
+    value: Duration,
+    low: Duration,
+    high: Duration,
+) -> Result<(), Refusal> {
+    if (low..=high).contains(&value) {
+        return Ok(());
+    }
+    let (value, range) =
+        (duration::print(value), format!("{} to {}", duration::print(low), duration::print(high)));
+    Err(Refusal::OutOfRange { service: service.clone(), what, value, range })
+}
+
+/// An address that one machine can have, and packets can bear: no group, no broadcast, not unspecified, not the
+/// machine's own loopback, no IPv4 address in the clothes of an IPv6 one (RFC 4291, section 2.5.5.2).
+pub(super) fn is_one_machine(address: IpAddr) -> bool {
+    let unfit = match address {
+        IpAddr::V4(v4) => v4.is_broadcast(),
+        IpAddr::V6(v6) => v6.to_ipv4_mapped().is_some(),
+    };
+    !(unfit || address.is_multicast() || address.is_unspecified() || address.is_loopback())
+}

@@ -1,0 +1,91 @@
+//! Choices that operators make by a word: one list of words makes the type, its text form, its JSON and its errors. It
+//! knows no choice.
+
+/// A text that is none of the words of a choice.
+#[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
+#[error("{text:?} is no {what}: {}", listed(.words))]
+pub struct BadWord {
+    pub(super) text: String,
+    pub(super) what: &'static str,
+    pub(super) words: &'static [&'static str],
+}
+
+/// `a`, `a or b`, `a, b or c`.
+fn listed(words: &[&str]) -> String {
+    match words {
+        [] => String::new(),
+        [one] => (*one).to_owned(),
+        [some @ .., last] => format!("{} or {last}", some.join(", ")),
+    }
+}
+
+macro_rules! words {
+    (
+        $(#[$meta:meta])*
+        $name:ident is a $what:literal {
+            $(#[doc = $default_doc:literal])+ $default:ident = $default_word:literal,
+            $($(#[doc = $doc:literal])+ $variant:ident = $word:literal,)*
+        }
+    ) => {
+        $(#[$meta])*
+        #[derive(
+            Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Debug, serde::Serialize, serde::Deserialize,
+        )]
+        pub enum $name {
+            $(#[doc = $default_doc])+
+            #[default]
+            #[serde(rename = $default_word)]
+            $default,
+            $($(#[doc = $doc])+ #[serde(rename = $word)] $variant,)*
+        }
+
+        impl $name {
+            /// The words for it, the default first.
+            pub const WORDS: &[&str] = &[$default_word, $($word,)*];
+
+            /// The word for it.
+            #[must_use]
+            pub const fn word(self) -> &'static str {
+                match self {
+                    Self::$default => $default_word,
+                    $(Self::$variant => $word,)*
+                }
+            }
+        }
+
+        impl std::fmt::Display for $name {
+            fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                f.pad(self.word())
+            }
+        }
+
+        impl std::str::FromStr for $name {
+            type Err = $crate::model::BadWord;
+
+            fn from_str(text: &str) -> Result<Self, $crate::model::BadWord> {
+                match text {
+                    $default_word => Ok(Self::$default),
+                    $($word => Ok(Self::$variant),)*
+                    _ => Err($crate::model::BadWord { text: text.to_owned(), what: $what, words: Self::WORDS }),
+                }
+            }
+        }
+    };
+}
+pub(super) use words;
+
+#[cfg(test)]
+mod tests {
+    use crate::model::{OnDead, Scheduler};
+
+    #[test]
+    fn a_choice_is_read_by_its_words_and_by_no_others() {
+        for word in OnDead::WORDS {
+            assert_eq!(word.parse::<OnDead>().map(|choice| choice.to_string()), Ok((*word).to_owned()));
+            assert_eq!(serde_json::from_str::<OnDead>(&format!("{word:?}")).expect("JSON").word(), *word);
+        }
+        let said = |text: &str| text.parse::<OnDead>().expect_err("no word").to_string();
+        assert_eq!(said("kill"), r#""kill" is no wish for a dead member's flows: move, reset, drop or keep"#);
+        assert_eq!(Scheduler::default().word(), "maglev");
+    }
+}
