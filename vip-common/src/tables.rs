@@ -157,20 +157,45 @@ impl Service {
 }
 
 layout! {
-    /// One slot of a ring, one word. While nothing changes both members are the same.
+    /// One slot of a ring, one word. While nothing changes both members are the same, and nothing is tracked.
     Slot[8] {
         /// Owner of new flows.
         current: MemberId,
-        /// Owner of older flows.
-        settled: MemberId,
+        /// Owner of older flows, and [`Slot::TRACKED`].
+        settled: u32,
     }
 }
 
 impl Slot {
+    /// The bit of `settled` that says: flows of this slot are looked up in the flow table, and written there.
+    pub const TRACKED: u32 = 1 << 31;
+
     /// A slot of which all flows belong to `member`.
+    #[inline(always)]
     #[must_use]
     pub const fn of(member: MemberId) -> Self {
-        Self { current: member, settled: member }
+        Self { current: member, settled: member.0 }
+    }
+
+    /// A slot that remembers: new flows to `current`, older ones to `settled` unless the flow table says otherwise.
+    #[inline(always)]
+    #[must_use]
+    pub const fn tracked(current: MemberId, settled: MemberId) -> Self {
+        Self { current, settled: settled.0 | Self::TRACKED }
+    }
+
+    /// Owner of older flows.
+    #[inline(always)]
+    #[must_use]
+    pub const fn settled(&self) -> MemberId {
+        MemberId(self.settled & !Self::TRACKED)
+    }
+
+    /// True while the flow table is read and written.
+    #[inline(always)]
+    #[must_use]
+    pub const fn is_tracked(&self) -> bool {
+        self.settled & Self::TRACKED != 0
     }
 }
 
@@ -256,4 +281,18 @@ pub trait Tables {
     fn member(&self, id: MemberId) -> Option<Member>;
     /// A way out, by its id.
     fn egress(&self, id: EgressId) -> Option<&Egress>;
+}
+
+/// What packets get whose member is down: the service's `on-dead`.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[repr(u8)]
+pub enum OnDead {
+    /// Their slots have moved: they go to others.
+    Move = 0,
+    /// A reset.
+    Reset = 1,
+    /// Nothing.
+    Drop = 2,
+    /// Still that member.
+    Keep = 3,
 }
