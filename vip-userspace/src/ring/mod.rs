@@ -18,6 +18,7 @@
 mod allocator;
 mod key;
 mod maglev;
+pub mod remember;
 mod stand_in;
 
 use std::net::IpAddr;
@@ -25,6 +26,7 @@ use std::net::IpAddr;
 pub use allocator::{BadRange, Slots};
 pub use key::{BadSeed, RingKey};
 pub use maglev::maglev;
+pub use remember::RingMemory;
 pub use stand_in::stand_in;
 
 /// A member, as far as the ring is concerned.
