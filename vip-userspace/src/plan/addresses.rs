@@ -19,10 +19,14 @@ pub(super) fn put(tables: &mut Tables, address: &ServiceAddress, entry: ServiceE
             tables.services6.insert(exact6(vip.octets(), port, protocol), entry);
         }
         (IpAddr::V4(vip), Blocks::Wide(blocks)) => {
-            tables.wide4.extend(blocks.into_iter().map(|block| (wide4(vip.octets(), protocol, block), entry)));
+            tables
+                .wide4
+                .extend(blocks.into_iter().map(|block| (wide4(vip.octets(), protocol, block), entry)));
         }
         (IpAddr::V6(vip), Blocks::Wide(blocks)) => {
-            tables.wide6.extend(blocks.into_iter().map(|block| (wide6(vip.octets(), protocol, block), entry)));
+            tables
+                .wide6
+                .extend(blocks.into_iter().map(|block| (wide6(vip.octets(), protocol, block), entry)));
         }
     }
 }
@@ -90,7 +94,8 @@ fn prefixes(first: u16, last: u16) -> Vec<Block> {
     let mut blocks = Vec::new();
     while next <= last {
         // The largest block that begins here and ends in time.
-        let free = (0..=16).rev().find(|free| next.is_multiple_of(1 << free) && next + (1 << free) - 1 <= last);
+        let free =
+            (0..=16).rev().find(|free| next.is_multiple_of(1 << free) && next + (1 << free) - 1 <= last);
         let free = free.unwrap_or_default();
         blocks.push(Block::Ports(u16::try_from(next).unwrap_or(u16::MAX), 16 - free));
         next += 1 << free;

@@ -84,8 +84,10 @@ fn take_away_roots(published: &Tables, wanted: &Tables, operations: &mut Vec<Ope
             operations.push(Operation::VipWord(index, kept));
         }
     }
-    operations.extend(gone(&published.services4, &wanted.services4).map(|key| Operation::Service4(key, None)));
-    operations.extend(gone(&published.services6, &wanted.services6).map(|key| Operation::Service6(key, None)));
+    operations
+        .extend(gone(&published.services4, &wanted.services4).map(|key| Operation::Service4(key, None)));
+    operations
+        .extend(gone(&published.services6, &wanted.services6).map(|key| Operation::Service6(key, None)));
     operations.extend(gone(&published.wide4, &wanted.wide4).map(|key| Operation::Wide4(key, None)));
     operations.extend(gone(&published.wide6, &wanted.wide6).map(|key| Operation::Wide6(key, None)));
 }
@@ -191,11 +193,13 @@ fn rank(member: &Member) -> u8 {
 }
 
 /// All members whose entries differ.
-fn members(published: &Tables, wanted: &Tables) -> impl Iterator<Item = MemberChange> {
-    let entry = |tables: &Tables, id: &MemberId| {
-        tables.members.get(id).copied().unwrap_or_else(MemberEntry::zeroed)
-    };
-    let ids = published.members.keys().chain(wanted.members.keys().filter(|id| !published.members.contains_key(id)));
+fn members<'a>(published: &'a Tables, wanted: &'a Tables) -> impl Iterator<Item = MemberChange> + use<'a> {
+    let entry =
+        |tables: &Tables, id: &MemberId| tables.members.get(id).copied().unwrap_or_else(MemberEntry::zeroed);
+    let ids = published
+        .members
+        .keys()
+        .chain(wanted.members.keys().filter(|id| !published.members.contains_key(id)));
     ids.map(move |id| MemberChange { id: *id, old: entry(published, id), new: entry(wanted, id) })
         .filter(|change| change.old != change.new)
 }

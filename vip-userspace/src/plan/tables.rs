@@ -5,8 +5,8 @@ use std::{collections::BTreeMap, sync::Arc};
 use vip_common::{
     FlowKey, MemberId,
     tables::{
-        Egress, EgressId, MemberEntry, Port, Service, ServiceKey4, ServiceKey6, Slot, Station, Terms, VIP_WORDS,
-        WideKey4, WideKey6, own_bit4, own_bit6, vip_bit4, vip_bit6,
+        Egress, EgressId, MemberEntry, Port, Service, ServiceKey4, ServiceKey6, Slot, Station, Terms,
+        VIP_WORDS, WideKey4, WideKey6, own_bit4, own_bit6, vip_bit4, vip_bit6,
     },
 };
 

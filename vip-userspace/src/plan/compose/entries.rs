@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, net::IpAddr};
 
 use bytemuck::Zeroable as _;
-use vip_common::tables::{OnDead, Service as ServiceEntry};
+use vip_common::tables::{OnDead as OnDeadEntry, Service as ServiceEntry};
 
 use super::Tables;
 use crate::{
@@ -44,7 +44,7 @@ impl<'a> Entries<'a> {
             id: places.id,
             flags: united(flags),
             source_bits: service.source_bits(),
-            on_dead: OnDead::from(service.on_dead) as u8,
+            on_dead: OnDeadEntry::from(service.on_dead) as u8,
             ..ServiceEntry::zeroed()
         };
         if let (Some(first), Some(turns)) = (places.turns, turns) {
@@ -74,7 +74,8 @@ impl<'a> Entries<'a> {
             if let Some(first) = services.first() {
                 let flags = vip_flags(world, vip, &services);
                 // What is placed by it has no port, so no turn, and did not come by way of a service.
-                let entry = ServiceEntry { flags, turns_first: 0, turns_size: 0, peers_first: 0, ..first.entry };
+                let entry =
+                    ServiceEntry { flags, turns_first: 0, turns_size: 0, peers_first: 0, ..first.entry };
                 addresses::put_portless(tables, vip, 0, entry);
             }
         }

@@ -17,12 +17,9 @@ use self::{
 };
 use super::{Budget, Numbers, Tables, addresses};
 use crate::{
-    model::{Service, ServiceName, World},
+    model::{OnDead, Service, ServiceName, World, capacity::OWN_ADDRESSES},
     ring::{RingKey, RingMemory, Terms},
 };
-
-/// Own addresses that are listed, of each family.
-pub(crate) const OWN_ADDRESSES: usize = 256;
 
 /// Composes tables, and remembers what the slots of each service remember. Copies are cheap.
 #[derive(Clone, Debug)]
@@ -145,10 +142,13 @@ impl Composer {
     fn add_terms(&self, world: &World, numbers: &Numbers, tables: &mut Tables) {
         let services = world.intent.services();
         let is_ipv4 = |name: &ServiceName| services.get(name).is_some_and(|of| of.address.vip.is_ipv4());
-        let (ipv4, ipv6): (Vec<_>, Vec<_>) = self.tracking().map(|(name, _)| is_ipv4(name)).partition(|ipv4| *ipv4);
+        let (ipv4, ipv6): (Vec<_>, Vec<_>) =
+            self.tracking().map(|(name, _)| is_ipv4(name)).partition(|ipv4| *ipv4);
         let sharing = |name| if is_ipv4(name) { ipv4.len() } else { ipv6.len() };
         for (name, ring) in &self.rings {
-            let (Some(places), Some(service)) = (numbers.places_of(name), services.get(name)) else { continue };
+            let (Some(places), Some(service)) = (numbers.places_of(name), services.get(name)) else {
+                continue;
+            };
             let mut terms = TermsEntry {
                 period: 0,
                 allowance: 0,
@@ -188,7 +188,20 @@ fn add_own_addresses(world: &World, tables: &mut Tables) {
     let vips = world.vips();
     let own = world.local.iter().filter(|address| !vips.contains(address) && !address.is_loopback());
     let (ipv4, ipv6): (Vec<IpAddr>, Vec<IpAddr>) = own.copied().partition(IpAddr::is_ipv4);
-    for address in ipv4.into_iter().take(OWN_ADDRESSES).chain(ipv6.into_iter().take(OWN_ADDRESSES)) {
-        addresses::put_own(tables, address);
+    for family in [ipv4, ipv6] {
+        for address in family.into_iter().take(OWN_ADDRESSES as usize) {
+            addresses::put_own(tables, address);
+        }
+    }
+}
+
+impl From<OnDead> for vip_common::tables::OnDead {
+    fn from(wish: OnDead) -> Self {
+        match wish {
+            OnDead::Move => Self::Move,
+            OnDead::Reset => Self::Reset,
+            OnDead::Drop => Self::Drop,
+            OnDead::Keep => Self::Keep,
+        }
     }
 }

@@ -136,7 +136,8 @@ impl ServiceRing {
 
     fn looked_over(mut self) -> Self {
         let turns = self.turns.iter().flat_map(|turns| turns.slots.iter());
-        let all = self.memory.slots().iter().chain(turns).chain(self.peers.iter().flat_map(|peers| peers.iter()));
+        let all =
+            self.memory.slots().iter().chain(turns).chain(self.peers.iter().flat_map(|peers| peers.iter()));
         let mut named = BTreeSet::new();
         let mut last = Slot::of(MemberId::NOBODY);
         for slot in all.filter(|slot| **slot != Slot::of(MemberId::NOBODY)) {
@@ -188,7 +189,8 @@ fn peers(recipe: &Recipe, key: &RingKey) -> Option<Arc<[Slot]>> {
     if !recipe.spares_directors {
         return None;
     }
-    let others: Vec<_> = recipe.members.iter().map(|member| member.is_eligible && !member.is_director).collect();
+    let others: Vec<_> =
+        recipe.members.iter().map(|member| member.is_eligible && !member.is_director).collect();
     let base = scheduler(recipe.scheduler).ring(&candidates(recipe), recipe.size, key);
     let owners = stand_in(&base, &candidates(recipe), &others, key);
     Some(owners.into_iter().map(|owner| Slot::of(id(recipe, owner))).collect())
