@@ -10,13 +10,13 @@ use crate::tables::MemberId;
 pub struct Action {
     /// What happens to the frame.
     pub verb: Verb,
-    /// Why; its counter is raised, unless the packet is forwarded: then the member's are.
+    /// Why; its counter is raised, unless it is [`Reason::Forwarded`].
     pub reason: Reason,
-    /// The owner of the flow, where it is forwarded; else [`MemberId::NOBODY`].
+    /// The owner of the flow, where it is forwarded, who sent it back, where it bounced; else [`MemberId::NOBODY`].
     pub member: MemberId,
     /// Interface index of the way out, where it is redirected; else 0.
     pub egress: u32,
-    /// The packet is forwarded and opens a flow: a TCP SYN without ACK.
+    /// The packet is forwarded and opens a flow: a TCP SYN without ACK, an SCTP INIT, an unknown datagram where tracked.
     pub opens: bool,
 }
 
@@ -69,6 +69,27 @@ impl Action {
     pub const fn redirect(member: MemberId, opens: bool, egress: u32) -> Self {
         Self { verb: Verb::Redirect, reason: Reason::Forwarded, member, egress, opens }
     }
+
+    /// The packet came back from `member`, and is thrown away.
+    #[must_use]
+    #[inline(always)]
+    pub const fn bounced(member: MemberId) -> Self {
+        Self { member, ..Self::drop(Reason::Bounced) }
+    }
+
+    /// The same, for a reason that is counted beside the member.
+    #[must_use]
+    #[inline(always)]
+    pub const fn because(self, reason: Reason) -> Self {
+        Self { reason, ..self }
+    }
+
+    /// True if the frame is on its way to `member`.
+    #[must_use]
+    #[inline(always)]
+    pub const fn is_forwarded(&self) -> bool {
+        self.member.0 != 0 && matches!(self.verb, Verb::Transmit | Verb::Redirect)
+    }
 }
 
 macro_rules! reasons {
@@ -105,13 +126,13 @@ reasons! {
     Forwarded = "forwarded",
     /// The destination MAC is not the port's own: switches flood, and ports are promiscuous.
     NotForUs = "not-for-us",
-    /// Neither IPv4, IPv6 nor ARP.
+    /// Neither IPv4, IPv6 nor ARP, behind up to two VLAN tags.
     NotIp = "not-ip",
     /// IP or ARP for an address that is no VIP.
     NoVip = "no-vip",
     /// A header is cut short, a length does not fit, or a version is wrong.
     Malformed = "malformed",
-    /// TTL or hop limit 1: the last guard against a ring of directors.
+    /// TTL or hop limit 1 or less: the last guard against a ring of directors.
     TtlExpired = "ttl-expired",
     /// To a service without an eligible member.
     NoBackend = "no-backend",
@@ -123,18 +144,44 @@ reasons! {
     ArpAnswered = "arp-answered",
     /// A neighbour solicitation for a VIP, answered.
     NeighbourAnswered = "neighbour-answered",
-    /// An ARP announcement of a VIP by somebody else: two boxes think that they own it.
+    /// ARP or an advertisement from somebody else who says that a VIP is his: two boxes think that they own it.
     DuplicateVip = "duplicate-vip",
-    /// A solicitation for a VIP that the port's driver left no room to answer.
+    /// The port's driver left no room to grow the frame: for an answer, or for VLAN tags.
     NoRoom = "no-room",
-    /// An IP fragment to a VIP: left to the kernel.
-    Fragment = "fragment",
-    /// An ICMP message to a VIP: left to the kernel.
-    Icmp = "icmp",
-    /// An IPv6 packet to a VIP with extension headers before its payload: left to the kernel.
-    ExtensionHeader = "extension-header",
     /// A table points nowhere: a slot to an unused member, a member to an unused egress. A bug if it lasts.
     BrokenTable = "broken-table",
+    /// From an address to itself.
+    Land = "land",
+    /// From a group's address, or from none.
+    BadSource = "bad-source",
+    /// A member sent the packet back, as it lacks the VIP; or an address of the director's own is its source.
+    Bounced = "bounced",
+    /// An echo request for a VIP, answered.
+    EchoAnswered = "echo-answered",
+    /// An ICMP error about a packet without ports: to the member that the addresses say.
+    QuoteWithoutPorts = "quote-without-ports",
+    /// A first fragment that does not hold the whole transport header.
+    TinyFragment = "tiny-fragment",
+    /// A later fragment whose first one was not seen: to the member that the addresses say.
+    FragmentBeforeFirst = "fragment-before-first",
+    /// To a member that is this very box: left to the kernel.
+    LocalMember = "local-member",
+    /// From another director, which chose this box: left to the kernel.
+    ChosenByPeer = "chosen-by-peer",
+    /// From another director, and all members are directors: forwarded, it would go round.
+    PeerLoop = "peer-loop",
+    /// Of a flow whose member is dead.
+    DeadMember = "dead-member",
+    /// Of a flow whose member is dead: answered by a reset or an unreachable.
+    ResetDeadMember = "reset-dead-member",
+    /// To a service without an eligible member: answered by a reset or an unreachable.
+    ResetNoBackend = "reset-no-backend",
+    /// To a VIP, but to no service of it: answered by a reset or an unreachable.
+    ResetUnknownPort = "reset-unknown-port",
+    /// It would have been answered by a reset or an unreachable, but too many were sent already.
+    ResetLimited = "reset-limited",
+    /// An ARP request or solicitation for a VIP that another director answers for.
+    Standby = "standby",
 }
 
 #[cfg(test)]

@@ -4,13 +4,13 @@ use bytemuck::Zeroable;
 
 use crate::{
     action::{Action, Reason},
-    direct::NETWORK,
+    arrival::Arrival,
+    checksum::{field, fold, pseudo6, sum},
     frame::Frame,
-    headers::{Arp, ETHERTYPE_ARP, ETHERTYPE_IPV6, Ethernet, ICMPV6, Ipv6, LinkLayerAddress, Mac, Neighbour},
-    tables::{Port, ServiceKey4, ServiceKey6, Tables, vip_bit4, vip_bit6},
+    headers::{Arp, ICMPV6, Ipv6, LinkLayerAddress, Mac, Neighbour},
+    tables::{Service, ServiceKey4, ServiceKey6, Tables, vip_bit4, vip_bit6},
 };
 
-const ICMP_AT: usize = NETWORK + size_of::<Ipv6>();
 /// Length of an advertisement with its one option.
 const ADVERTISEMENT_LEN: u16 = 32;
 const _: () = assert!(ADVERTISEMENT_LEN as usize == size_of::<Neighbour>() + size_of::<LinkLayerAddress>());
@@ -23,62 +23,97 @@ const SOLICITED_NODE: [u8; 13] = [0xff, 2, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1, 0xff];
 
 /// Answers an ARP request for a VIP with the port's own MAC (RFC 826).
 #[inline(always)]
-pub(crate) fn arp<F: Frame, T: Tables>(frame: &mut F, tables: &T, port: &Port) -> Action {
-    let (Some(ethernet), Some(arp)) = (frame.read::<Ethernet>(0), frame.read::<Arp>(NETWORK)) else {
+pub(crate) fn arp<F: Frame, T: Tables>(frame: &mut F, tables: &T, arrival: &Arrival) -> Action {
+    let Some(arp) = frame.read::<Arp>(arrival.network) else {
         return Action::pass(Reason::NoVip);
     };
-    let asks = arp.kind == Arp::ETHERNET_IPV4 && arp.operation == Arp::REQUEST;
-    if !asks
-        || !tables.may_be_vip(vip_bit4(arp.target))
-        || tables.service4(&ServiceKey4::vip(arp.target)).is_none()
-    {
+    if arp.kind != Arp::ETHERNET_IPV4 {
         return Action::pass(Reason::NoVip);
     }
-    if arp.sender == arp.target {
+    if is_claim(arrival, arp.sender_mac, vip4(tables, arp.sender)) {
         return Action::pass(Reason::DuplicateVip);
+    }
+    let Some(vip) = vip4(tables, arp.target).filter(|_| arp.operation == Arp::REQUEST) else {
+        return Action::pass(Reason::NoVip);
+    };
+    if arp.sender == arp.target {
+        // Our own announcement, come round.
+        return Action::pass(Reason::NoVip);
+    }
+    if vip.has(Service::STANDBY) {
+        return Action::drop(Reason::Standby);
     }
     let reply = Arp {
         kind: Arp::ETHERNET_IPV4,
         operation: Arp::REPLY,
-        sender_mac: port.mac,
+        sender_mac: arrival.port.mac,
         sender: arp.target,
         target_mac: arp.sender_mac,
         target: arp.sender,
     };
-    let header = Ethernet { destination: ethernet.source, source: port.mac, ethertype: ETHERTYPE_ARP };
-    match frame.write(0, header).and_then(|()| frame.write(NETWORK, reply)) {
+    match arrival.send_back(frame).and_then(|()| frame.write(arrival.network, reply)) {
         Some(()) => Action::answer(Reason::ArpAnswered),
         None => Action::drop(Reason::NoRoom),
     }
 }
 
-/// True if the ICMPv6 message is a neighbour solicitation, well-formed or not.
+/// True where somebody else says that a VIP is his. Who stands by knows that somebody answers for it.
 #[inline(always)]
-pub(crate) fn is_solicitation<F: Frame>(frame: &F) -> bool {
-    matches!(frame.read::<[u8; 1]>(ICMP_AT), Some([Neighbour::SOLICITATION]))
+fn is_claim(arrival: &Arrival, sender: Mac, vip: Option<&Service>) -> bool {
+    vip.is_some_and(|vip| !vip.has(Service::STANDBY)) && !arrival.port.owns(sender)
 }
 
-/// Answers a neighbour solicitation for a VIP with an advertisement of the port's own MAC (RFC 4861, 7.2.4).
 #[inline(always)]
-pub(crate) fn solicitation<F: Frame, T: Tables>(frame: &mut F, tables: &T, port: &Port, ip: &Ipv6) -> Action {
-    let (Some(ethernet), Some(asked)) = (frame.read::<Ethernet>(0), frame.read::<Neighbour>(ICMP_AT)) else {
+fn vip4<T: Tables>(tables: &T, address: [u8; 4]) -> Option<&Service> {
+    if tables.may_be_vip(vip_bit4(address)) { tables.service4(&ServiceKey4::vip(address)) } else { None }
+}
+
+#[inline(always)]
+fn vip6<T: Tables>(tables: &T, address: [u8; 16]) -> Option<&Service> {
+    if tables.may_be_vip(vip_bit6(address)) { tables.service6(&ServiceKey6::vip(address)) } else { None }
+}
+
+/// True for a neighbour solicitation or advertisement, well-formed or not.
+#[inline(always)]
+pub(crate) fn is_about_neighbours<F: Frame>(frame: &F, arrival: &Arrival) -> bool {
+    let at = arrival.network;
+    let kind = frame.read::<[u8; 1]>(at + size_of::<Ipv6>());
+    let header = frame.read::<[u8; 7]>(at);
+    matches!(header, Some([version, .., ICMPV6]) if version >> 4 == 6)
+        && matches!(kind, Some([Neighbour::SOLICITATION | Neighbour::ADVERTISEMENT]))
+}
+
+/// Answers a solicitation for a VIP (RFC 4861, section 7.2.4), and notes advertisements of one by others.
+#[inline(always)]
+pub(crate) fn neighbour<F: Frame, T: Tables>(frame: &mut F, tables: &T, arrival: &Arrival) -> Action {
+    let at = arrival.network + size_of::<Ipv6>();
+    let (Some(ip), Some(told)) = (frame.read::<Ipv6>(arrival.network), frame.read::<Neighbour>(at)) else {
         return Action::pass(Reason::NoVip);
     };
-    if !tables.may_be_vip(vip_bit6(asked.target))
-        || tables.service6(&ServiceKey6::vip(asked.target)).is_none()
-    {
+    let Some(vip) = vip6(tables, told.target) else {
         return Action::pass(Reason::NoVip);
+    };
+    if told.kind == Neighbour::ADVERTISEMENT {
+        let claims = is_claim(arrival, arrival.source, Some(vip));
+        return Action::pass(if claims { Reason::DuplicateVip } else { Reason::NoVip });
     }
-    if !is_valid(frame, ip, &asked) {
+    if !is_valid(frame, at, &ip, &told) {
         return Action::drop(Reason::Malformed);
     }
+    if vip.has(Service::STANDBY) {
+        return Action::drop(Reason::Standby);
+    }
+    match advertise(frame, arrival, &ip, &told) {
+        Some(()) => Action::answer(Reason::NeighbourAnswered),
+        None => Action::drop(Reason::NoRoom),
+    }
+}
+
+/// Writes an advertisement of the port's own MAC over a solicitation (RFC 4861, section 7.2.4).
+#[inline(always)]
+fn advertise<F: Frame>(frame: &mut F, arrival: &Arrival, ip: &Ipv6, asked: &Neighbour) -> Option<()> {
     // Who asks from nowhere is checking that the address is free: everybody on the link gets the answer.
     let from_nowhere = ip.source == [0; 16];
-    let header = Ethernet {
-        destination: if from_nowhere { ALL_NODES_MAC } else { ethernet.source },
-        source: port.mac,
-        ethertype: ETHERTYPE_IPV6,
-    };
     let answer_ip = Ipv6 {
         version_class_label: [0x60, 0, 0, 0],
         payload_length: ADVERTISEMENT_LEN.to_be_bytes(),
@@ -87,32 +122,30 @@ pub(crate) fn solicitation<F: Frame, T: Tables>(frame: &mut F, tables: &T, port:
         source: asked.target,
         destination: if from_nowhere { ALL_NODES } else { ip.source },
     };
-    let option = LinkLayerAddress { kind: LinkLayerAddress::TARGET, length: 1, mac: port.mac };
+    let option = LinkLayerAddress { kind: LinkLayerAddress::TARGET, length: 1, mac: arrival.port.mac };
     let mut advertisement = Neighbour {
         kind: Neighbour::ADVERTISEMENT,
         flags: [Neighbour::OVERRIDE | if from_nowhere { 0 } else { Neighbour::SOLICITED }, 0, 0, 0],
         target: asked.target,
         ..Neighbour::zeroed()
     };
-    let sum = pseudo_header(&answer_ip, ADVERTISEMENT_LEN)
-        + add_units(bytemuck::cast::<_, [[u8; 8]; 3]>(advertisement))
-        + add_units(bytemuck::cast::<_, [[u8; 8]; 1]>(option));
-    advertisement.checksum = (!fold(sum)).to_be_bytes();
-    let written = frame
-        .resize(ICMP_AT + usize::from(ADVERTISEMENT_LEN))
-        .and_then(|()| frame.write(0, header))
-        .and_then(|()| frame.write(NETWORK, answer_ip))
-        .and_then(|()| frame.write(ICMP_AT, advertisement))
-        .and_then(|()| frame.write(ICMP_AT + size_of::<Neighbour>(), option));
-    match written {
-        Some(()) => Action::answer(Reason::NeighbourAnswered),
-        None => Action::drop(Reason::NoRoom),
-    }
+    advertisement.checksum = field(
+        pseudo6(&answer_ip, ADVERTISEMENT_LEN, ICMPV6)
+            + sum(bytemuck::cast::<_, [[u8; 4]; 6]>(advertisement))
+            + sum(bytemuck::cast::<_, [[u8; 4]; 2]>(option)),
+    );
+    let at = arrival.network + size_of::<Ipv6>();
+    frame.resize(at + usize::from(ADVERTISEMENT_LEN))?;
+    let destination = if from_nowhere { ALL_NODES_MAC } else { arrival.source };
+    frame.write(0, [destination, arrival.port.mac])?;
+    frame.write(arrival.network, answer_ip)?;
+    frame.write(at, advertisement)?;
+    frame.write(at + size_of::<Neighbour>(), option)
 }
 
 /// The checks of RFC 4861, section 7.1.1; and no group asks (RFC 4291, section 2.7: it is never a source).
 #[inline(always)]
-fn is_valid<F: Frame>(frame: &F, ip: &Ipv6, asked: &Neighbour) -> bool {
+fn is_valid<F: Frame>(frame: &F, at: usize, ip: &Ipv6, asked: &Neighbour) -> bool {
     let len = ip.payload_len();
     let from_nowhere = ip.source == [0; 16];
     if ip.hop_limit != 255
@@ -120,23 +153,23 @@ fn is_valid<F: Frame>(frame: &F, ip: &Ipv6, asked: &Neighbour) -> bool {
         || !len.is_multiple_of(8)
         || len < size_of::<Neighbour>()
         || len > MAX_UNITS * 8
-        || ICMP_AT + len > frame.len()
+        || at + len > frame.len()
         || asked.target[0] == 0xff
         || ip.source[0] == 0xff
         || (from_nowhere && ip.destination[..13] != SOLICITED_NODE)
     {
         return false;
     }
-    let mut sum = pseudo_header(ip, u16::from_be_bytes(ip.payload_length));
+    let mut total = pseudo6(ip, u16::from_be_bytes(ip.payload_length), ICMPV6);
     let mut next_option = size_of::<Neighbour>() / 8;
     for unit in 0..MAX_UNITS {
         if unit * 8 >= len {
             break;
         }
-        let Some(bytes) = frame.read::<[u8; 8]>(ICMP_AT + unit * 8) else {
+        let Some(bytes) = frame.read::<[u8; 8]>(at + unit * 8) else {
             return false;
         };
-        sum += add_units([bytes]);
+        total += sum(bytemuck::cast::<_, [[u8; 4]; 2]>(bytes));
         if unit == next_option {
             let [kind, units, ..] = bytes;
             if units == 0 || (from_nowhere && kind == LinkLayerAddress::SOURCE) {
@@ -145,33 +178,5 @@ fn is_valid<F: Frame>(frame: &F, ip: &Ipv6, asked: &Neighbour) -> bool {
             next_option += units as usize;
         }
     }
-    next_option * 8 == len && fold(sum) == 0xffff
-}
-
-/// Sum of the 16-bit words of an ICMPv6 pseudo header (RFC 8200, section 8.1).
-#[inline(always)]
-fn pseudo_header(ip: &Ipv6, len: u16) -> u32 {
-    add_units(bytemuck::cast::<_, [[u8; 8]; 2]>(ip.source))
-        + add_units(bytemuck::cast::<_, [[u8; 8]; 2]>(ip.destination))
-        + u32::from(len)
-        + u32::from(ICMPV6)
-}
-
-#[inline(always)]
-fn add_units<const N: usize>(units: [[u8; 8]; N]) -> u32 {
-    let mut sum = 0;
-    for unit in units {
-        for pair in bytemuck::cast::<_, [[u8; 2]; 4]>(unit) {
-            sum += u32::from(u16::from_be_bytes(pair));
-        }
-    }
-    sum
-}
-
-/// Folds the carries of a one's-complement sum of fewer than 65,536 words into its 16 bits (RFC 1071).
-#[inline(always)]
-#[expect(clippy::cast_possible_truncation, reason = "the carries out of 16 bits have been added")]
-fn fold(sum: u32) -> u16 {
-    let sum = (sum & 0xffff) + (sum >> 16);
-    ((sum & 0xffff) + (sum >> 16)) as u16
+    next_option * 8 == len && fold(total) == 0xffff
 }

@@ -20,6 +20,11 @@ pub const ETHERTYPE_ARP: [u8; 2] = 0x0806_u16.to_be_bytes();
 /// EtherType of IPv6.
 pub const ETHERTYPE_IPV6: [u8; 2] = 0x86dd_u16.to_be_bytes();
 
+/// EtherType of an 802.1Q tag.
+pub const ETHERTYPE_VLAN: [u8; 2] = 0x8100_u16.to_be_bytes();
+/// EtherType of an 802.1ad service tag.
+pub const ETHERTYPE_SERVICE_VLAN: [u8; 2] = 0x88a8_u16.to_be_bytes();
+
 /// IP protocol number of ICMP.
 pub const ICMP: u8 = 1;
 /// IP protocol number of TCP.
@@ -29,8 +34,19 @@ pub const UDP: u8 = 17;
 /// IP protocol number of ICMPv6.
 pub const ICMPV6: u8 = 58;
 
-/// IPv6 next-header numbers of extension headers: hop-by-hop, routing, fragment, AH, destination options.
-pub const EXTENSION_HEADERS: [u8; 5] = [0, 43, 44, 51, 60];
+/// IP protocol number of SCTP.
+pub const SCTP: u8 = 132;
+
+/// IPv6 next-header number of hop-by-hop options.
+pub const HOP_BY_HOP: u8 = 0;
+/// IPv6 next-header number of a routing header.
+pub const ROUTING: u8 = 43;
+/// IPv6 next-header number of a fragment header.
+pub const FRAGMENT: u8 = 44;
+/// IP protocol number of an authentication header.
+pub const AUTHENTICATION: u8 = 51;
+/// IPv6 next-header number of destination options.
+pub const DESTINATION_OPTIONS: u8 = 60;
 
 /// A MAC address.
 pub type Mac = [u8; 6];
@@ -43,6 +59,16 @@ header! {
         /// Source MAC.
         source: Mac,
         /// EtherType.
+        ethertype: [u8; 2],
+    }
+}
+
+header! {
+    /// IEEE 802.1Q tag, from behind its own EtherType on: what it says, and the EtherType of what follows.
+    Vlan[4] {
+        /// Priority (3 bits), drop eligible (1 bit), VLAN id (12 bits).
+        control: [u8; 2],
+        /// EtherType of what follows.
         ethertype: [u8; 2],
     }
 }
@@ -138,6 +164,31 @@ impl Ipv6 {
 }
 
 header! {
+    /// The first half of any IPv6 extension header, RFC 8200 section 4.
+    Extension[2] {
+        /// Protocol of what follows.
+        next_header: u8,
+        /// Length of the header, in 8-byte units without the first; of an authentication header in 4-byte units without
+        /// the first two (RFC 4302, section 2.2).
+        length: u8,
+    }
+}
+
+header! {
+    /// IPv6 fragment header, RFC 8200 section 4.5.
+    Fragment6[8] {
+        /// Protocol of what follows.
+        next_header: u8,
+        /// Not used.
+        reserved: u8,
+        /// Offset in 8-byte units (13 bits), reserved (2 bits), more to come (1 bit).
+        offset: [u8; 2],
+        /// Identification of a datagram's fragments.
+        id: [u8; 4],
+    }
+}
+
+header! {
     /// TCP header without options, RFC 9293 section 3.1.
     Tcp[20] {
         /// Source port.
@@ -162,8 +213,12 @@ header! {
 }
 
 impl Tcp {
+    /// The FIN bit of `flags`.
+    pub const FIN: u8 = 0x01;
     /// The SYN bit of `flags`.
     pub const SYN: u8 = 0x02;
+    /// The RST bit of `flags`.
+    pub const RST: u8 = 0x04;
     /// The ACK bit of `flags`.
     pub const ACK: u8 = 0x10;
 
@@ -194,6 +249,66 @@ header! {
         /// Checksum; 0 for none (IPv4).
         checksum: [u8; 2],
     }
+}
+
+header! {
+    /// SCTP common header and the type of the first chunk, RFC 9260 section 3.
+    Sctp[13] {
+        /// Source port.
+        source: [u8; 2],
+        /// Destination port.
+        destination: [u8; 2],
+        /// Verification tag.
+        tag: [u8; 4],
+        /// Checksum.
+        checksum: [u8; 4],
+        /// Type of the first chunk.
+        chunk: u8,
+    }
+}
+
+impl Sctp {
+    /// `chunk` of a packet that opens an association.
+    pub const INIT: u8 = 1;
+    /// `chunk` of the client's answer to what its INIT was answered by.
+    pub const COOKIE_ECHO: u8 = 10;
+    /// `chunk` of an abort.
+    pub const ABORT: u8 = 6;
+    /// `chunk` of the end of a shutdown.
+    pub const SHUTDOWN_COMPLETE: u8 = 14;
+}
+
+header! {
+    /// ICMP and ICMPv6: RFC 792, RFC 4443 section 2.1.
+    Icmp[8] {
+        /// Type.
+        kind: u8,
+        /// Code.
+        code: u8,
+        /// Checksum: over the message; of ICMPv6 also over a pseudo header.
+        checksum: [u8; 2],
+        /// What the type makes of it: of an echo identifier and sequence number.
+        rest: [u8; 4],
+    }
+}
+
+impl Icmp {
+    /// ICMP `kind` of an echo request.
+    pub const ECHO_REQUEST4: u8 = 8;
+    /// ICMP `kind` of an echo reply.
+    pub const ECHO_REPLY4: u8 = 0;
+    /// ICMPv6 `kind` of an echo request.
+    pub const ECHO_REQUEST6: u8 = 128;
+    /// ICMPv6 `kind` of an echo reply.
+    pub const ECHO_REPLY6: u8 = 129;
+    /// ICMP `kind` of destination unreachable.
+    pub const UNREACHABLE4: u8 = 3;
+    /// ICMPv6 `kind` of destination unreachable.
+    pub const UNREACHABLE6: u8 = 1;
+    /// ICMP `code` of port unreachable.
+    pub const PORT_UNREACHABLE4: u8 = 3;
+    /// ICMPv6 `code` of port unreachable.
+    pub const PORT_UNREACHABLE6: u8 = 4;
 }
 
 header! {

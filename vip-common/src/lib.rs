@@ -19,19 +19,32 @@ extern crate std;
 
 mod action;
 mod answer;
+mod arrival;
+mod checksum;
+mod deliver;
 mod direct;
+mod echo;
+mod family;
+mod fast;
 mod flow;
 mod frame;
+mod full;
 mod hash;
 pub mod headers;
 #[cfg(any(test, feature = "host"))]
 pub mod host;
 pub mod measure;
+mod owner;
+mod packet;
+mod reset;
+mod rows;
 pub mod tables;
 
 pub use action::{Action, Reason, Verb};
 pub use direct::direct;
-pub use flow::{Flow4, Flow6};
+pub use fast::fast;
+pub use flow::{Flow, Flow4, Flow6};
 pub use frame::Frame;
+pub use full::{Branch, branch, full, ip4, ip6, neighbours};
 pub use hash::{FlowKey, slot_of};
 pub use tables::{MemberId, Tables};

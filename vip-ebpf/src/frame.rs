@@ -2,7 +2,11 @@
 
 #![expect(unsafe_code, reason = "packet memory is reached through the kernel's pointers")]
 
-use aya_ebpf::{EbpfContext as _, helpers::bpf_xdp_adjust_tail, programs::XdpContext};
+use aya_ebpf::{
+    EbpfContext as _,
+    helpers::{bpf_xdp_adjust_head, bpf_xdp_adjust_tail, bpf_xdp_get_buff_len},
+    programs::XdpContext,
+};
 use bytemuck::Pod;
 use vip_common::Frame;
 
@@ -11,13 +15,28 @@ pub(crate) struct XdpFrame<'a> {
     context: &'a XdpContext,
     start: usize,
     end: usize,
+    /// Bytes of a jumbo frame that can't be read, once that was asked.
+    hidden: usize,
 }
 
 impl<'a> XdpFrame<'a> {
     /// The frame that `context` was called for.
     #[inline(always)]
     pub(crate) fn new(context: &'a XdpContext) -> Self {
-        Self { context, start: context.data(), end: context.data_end() }
+        Self { context, start: context.data(), end: context.data_end(), hidden: 0 }
+    }
+
+    /// The frame's length for the counters, as far as it is known: who measures the IP packet has asked.
+    #[inline(always)]
+    pub(crate) fn known_len(&self) -> usize {
+        self.len() + self.hidden
+    }
+
+    /// Reads the pointers anew that a helper invalidated.
+    #[inline(always)]
+    fn renew(&mut self) {
+        self.start = self.context.data();
+        self.end = self.context.data_end();
     }
 }
 
@@ -25,6 +44,15 @@ impl Frame for XdpFrame<'_> {
     #[inline(always)]
     fn len(&self) -> usize {
         self.end - self.start
+    }
+
+    #[inline(always)]
+    #[expect(clippy::cast_possible_truncation, reason = "BPF has 64 bits")]
+    fn whole_len(&mut self) -> usize {
+        // SAFETY: the helper takes the context that the kernel passed.
+        let whole = unsafe { bpf_xdp_get_buff_len(self.context.as_ptr().cast()) } as usize;
+        self.hidden = whole.saturating_sub(self.len());
+        whole
     }
 
     #[inline(always)]
@@ -57,13 +85,21 @@ impl Frame for XdpFrame<'_> {
     }
 
     #[inline(always)]
-    #[expect(clippy::cast_possible_truncation, reason = "a frame's length fits 16 bits")]
+    fn move_start(&mut self, by: i32) -> Option<()> {
+        // SAFETY: the helper takes the context that the kernel passed; the pointers it invalidates are read anew.
+        let result = unsafe { bpf_xdp_adjust_head(self.context.as_ptr().cast(), by) };
+        self.renew();
+        (result == 0).then_some(())
+    }
+
+    #[inline(always)]
+    #[expect(clippy::cast_possible_truncation, reason = "a frame's length fits 17 bits")]
     fn resize(&mut self, len: usize) -> Option<()> {
-        let more = len as i64 - self.len() as i64;
+        let more = len as i64 - self.known_len() as i64;
         // SAFETY: the helper takes the context that the kernel passed; the pointers it invalidates are read anew.
         let result = unsafe { bpf_xdp_adjust_tail(self.context.as_ptr().cast(), more as i32) };
-        self.start = self.context.data();
-        self.end = self.context.data_end();
+        self.renew();
+        self.hidden = 0;
         (result == 0).then_some(())
     }
 }
