@@ -166,13 +166,18 @@ impl<D: Dataplane> Controller<D> {
         if self.in_doubt {
             self.published = self.dataplane.read().context("read the published tables")?;
             self.in_doubt = false;
+            self.composer.repair(&self.published, &self.numbers, self.now);
             self.flows.repaired(self.now);
         }
+        let before = self.composer.clone();
         let wanted = self.composer.compose(&self.world, &mut self.numbers, &self.published, self.now);
         let operations = plan(&self.published, &wanted);
         if !operations.is_empty() {
             self.in_doubt = true;
-            self.dataplane.apply(&operations).context("publish tables")?;
+            if let Err(error) = self.dataplane.apply(&operations) {
+                self.composer = before;
+                return Err(error.context("publish tables"));
+            }
             self.in_doubt = false;
         }
         self.published = wanted;

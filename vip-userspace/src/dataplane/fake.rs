@@ -78,6 +78,13 @@ impl FakeDataplane {
         direct(frame, &self.state().host)
     }
 
+    /// Forgets all flows, as if they had ended long ago.
+    pub fn forget_flows(&self) {
+        let state = self.state();
+        state.host.flows4.borrow_mut().clear();
+        state.host.flows6.borrow_mut().clear();
+    }
+
     /// A copy of the tables as [`direct`](vip_common::direct()) reads them. Their flows are the same entries, but new
     /// ones stay in the copy.
     #[must_use]

@@ -96,8 +96,7 @@ fn add_leaves(published: &Tables, wanted: &Tables, operations: &mut Vec<Operatio
     if let Some(key) = wanted.flow_key.filter(|_| wanted.flow_key != published.flow_key) {
         operations.push(Operation::FlowKey(key));
     }
-    let terms = changed(&published.terms, &wanted.terms);
-    operations.extend(terms.map(|(id, value)| Operation::Terms(id, Some(value))));
+    operations.extend(terms(published, wanted, true));
     let egresses = changed(&published.egresses, &wanted.egresses);
     operations.extend(egresses.map(|(id, value)| Operation::Egress(id, Some(value))));
     for change in members(published, wanted).filter(|change| !change.declines()) {
@@ -155,7 +154,21 @@ fn take_away_leaves(published: &Tables, wanted: &Tables, operations: &mut Vec<Op
         operations.extend(change.generation());
     }
     operations.extend(gone(&published.egresses, &wanted.egresses).map(|id| Operation::Egress(id, None)));
+    operations.extend(terms(published, wanted, false));
     operations.extend(gone(&published.terms, &wanted.terms).map(|id| Operation::Terms(id, None)));
+}
+
+/// Terms that differ: those by which flows are written, and those of new services, are leaves; those by which none are
+/// written any more follow when no slot is tracked.
+fn terms<'a>(
+    published: &'a Tables,
+    wanted: &'a Tables,
+    leaves: bool,
+) -> impl Iterator<Item = Operation> + use<'a> {
+    let is_leaf = move |id: &u32, terms: &Terms| terms.allowance > 0 || !published.terms.contains_key(id);
+    changed(&published.terms, &wanted.terms)
+        .filter(move |(id, terms)| is_leaf(id, terms) == leaves)
+        .map(|(id, terms)| Operation::Terms(id, Some(terms)))
 }
 
 /// A member whose entry differs.

@@ -128,6 +128,21 @@ impl RingMemory {
         departed.map(|(_, since)| since.saturating_add(window)).min()
     }
 
+    /// Takes the slots as they were `found` to be, where that is not as they should be: a window that nobody was waiting
+    /// for starts at `now`.
+    pub fn correct(&mut self, found: &Arc<[Slot]>, now: Duration) {
+        if found.len() != self.slots.len() {
+            *self = Self::adopt(Arc::clone(found), now);
+            return;
+        }
+        let other =
+            |((index, slot), found): ((u32, Slot), &Slot)| (slot != *found).then_some((index, *found));
+        let others: Vec<_> = indexed(&self.slots).zip(found.iter()).filter_map(other).collect();
+        for (index, found) in others {
+            self.replace(index, found, now);
+        }
+    }
+
     fn slot(&self, index: u32) -> Slot {
         self.slots[index as usize]
     }

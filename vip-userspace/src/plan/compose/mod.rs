@@ -48,6 +48,17 @@ impl Composer {
         }
     }
 
+    /// Takes the slots as they are `published`, after that did not go as it should: what then follows is composed from
+    /// what packets have met.
+    pub fn repair(&mut self, published: &Tables, numbers: &Numbers, now: Duration) {
+        for (name, ring) in &mut self.rings {
+            let places = numbers.places_of(name);
+            if let Some(found) = places.and_then(|places| published.rings.get(&places.ring.first)) {
+                ring.correct(found, now);
+            }
+        }
+    }
+
     /// The tables that `world` asks for at `now`, in place of those that are `published`. Services and members without a
     /// number are left out.
     pub fn compose(

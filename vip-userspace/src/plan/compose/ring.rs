@@ -44,6 +44,8 @@ pub(super) struct ServiceRing {
     named: Arc<BTreeSet<MemberId>>,
     /// When the next window ends.
     deadline: Option<Duration>,
+    /// The slots are not what the recipe makes: they were found otherwise.
+    is_stale: bool,
 }
 
 /// An order of turns, in slots of its own.
@@ -63,20 +65,21 @@ impl ServiceRing {
         let mut memory = found.unwrap_or_else(|| RingMemory::new(&owners));
         turn(&mut memory, &owners, &recipe, now);
         Self {
+            peers: peers(&recipe, &base, key),
             base,
             memory,
             turns: turns(&recipe),
-            peers: peers(&recipe, key),
             recipe: Arc::new(recipe),
             named: Arc::default(),
             deadline: None,
+            is_stale: false,
         }
         .looked_over()
     }
 
     /// Follows a change of what the slots are made from.
     pub(super) fn follow(&mut self, recipe: Recipe, key: &RingKey, now: Duration) {
-        if *self.recipe == recipe {
+        if *self.recipe == recipe && !self.is_stale {
             return;
         }
         let candidates = |recipe: &Recipe| recipe.members.iter().map(|one| one.candidate).collect::<Vec<_>>();
@@ -89,9 +92,16 @@ impl ServiceRing {
         let owners = owners(&recipe, &self.base, key);
         turn(&mut self.memory, &owners, &recipe, now);
         self.turns = turns(&recipe);
-        self.peers = peers(&recipe, key);
+        self.peers = peers(&recipe, &self.base, key);
         self.recipe = Arc::new(recipe);
+        self.is_stale = false;
         *self = self.clone().looked_over();
+    }
+
+    /// Takes the slots as they were found: they were not published as they should have been.
+    pub(super) fn correct(&mut self, found: &Arc<[Slot]>, now: Duration) {
+        self.memory.correct(found, now);
+        self.is_stale = true;
     }
 
     /// Ends the windows that are over.
@@ -185,14 +195,13 @@ fn turns(recipe: &Recipe) -> Option<Turns> {
 }
 
 /// The ring for packets from another director: nothing of it is remembered, since nobody but that director chose.
-fn peers(recipe: &Recipe, key: &RingKey) -> Option<Arc<[Slot]>> {
+fn peers(recipe: &Recipe, base: &[Option<usize>], key: &RingKey) -> Option<Arc<[Slot]>> {
     if !recipe.spares_directors {
         return None;
     }
     let others: Vec<_> =
         recipe.members.iter().map(|member| member.is_eligible && !member.is_director).collect();
-    let base = scheduler(recipe.scheduler).ring(&candidates(recipe), recipe.size, key);
-    let owners = stand_in(&base, &candidates(recipe), &others, key);
+    let owners = stand_in(base, &candidates(recipe), &others, key);
     Some(owners.into_iter().map(|owner| Slot::of(id(recipe, owner))).collect())
 }
 

@@ -210,6 +210,19 @@ fn rule_16_an_adopted_window_starts_anew() {
 }
 
 #[test]
+fn slots_that_are_found_otherwise_are_taken_as_they_are_and_the_others_keep_their_windows() {
+    let terms = Terms { on_dead: OnDead::Move, window: WINDOW };
+    let mut ring = RingMemory::new(&[A, A, A]);
+    ring.turn(&[B, A, A], |_| false, terms, seconds(10));
+    let found = [ring.slots()[0], Slot::tracked(C, A), Slot::of(B)];
+    ring.correct(&found.into(), seconds(50));
+    assert_eq!((ring.slots()[..] == found, ring.tracked()), (true, 2));
+    ring.settle(seconds(130), WINDOW);
+    assert_eq!(ring.slots()[..], [Slot::tracked(B, B), Slot::tracked(C, A), Slot::of(B)]);
+    assert_eq!(ring.deadline(WINDOW), Some(seconds(170)));
+}
+
+#[test]
 fn nothing_is_copied_where_nothing_changes() {
     let mut ring = RingMemory::new(&[A, B, C]);
     let before = Arc::clone(ring.slots());
