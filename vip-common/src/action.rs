@@ -7,15 +7,18 @@ use crate::tables::MemberId;
 /// A plain record, not an enum with payloads: every field of it always has a value, so the compiler never
 /// spills an undefined register, which the kernel's verifier refuses.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[repr(C, align(8))]
 pub struct Action {
-    /// What happens to the frame.
-    pub verb: Verb,
-    /// Why; its counter is raised, unless it is [`Reason::Forwarded`].
-    pub reason: Reason,
-    /// The owner of the flow, where it is forwarded, who sent it back, where it bounced; else [`MemberId::NOBODY`].
-    pub member: MemberId,
+    // The order matters: of fields in a row that become constant together the compiler makes one store, which the verifier
+    // wants aligned.
     /// Interface index of the way out, where it is redirected; else 0.
     pub egress: u32,
+    /// Why; its counter is raised, unless it is [`Reason::Forwarded`].
+    pub reason: Reason,
+    /// The owner of the flow, where it got the packet; who sent it back, where it bounced; else [`MemberId::NOBODY`].
+    pub member: MemberId,
+    /// What happens to the frame.
+    pub verb: Verb,
     /// The packet is forwarded and opens a flow: a TCP SYN without ACK, an SCTP INIT, an unknown datagram where tracked.
     pub opens: bool,
 }
@@ -75,6 +78,13 @@ impl Action {
     #[inline(always)]
     pub const fn bounced(member: MemberId) -> Self {
         Self { member, ..Self::drop(Reason::Bounced) }
+    }
+
+    /// The packet is for `member`, which is this very box: left to the kernel.
+    #[must_use]
+    #[inline(always)]
+    pub const fn local(member: MemberId) -> Self {
+        Self { member, ..Self::pass(Reason::LocalMember) }
     }
 
     /// The same, for a reason that is counted beside the member.

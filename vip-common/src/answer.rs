@@ -6,6 +6,7 @@ use crate::{
     action::{Action, Reason},
     arrival::Arrival,
     checksum::{field, fold, pseudo6, sum},
+    family::{halves, is_group6},
     frame::Frame,
     headers::{Arp, ICMPV6, Ipv6, LinkLayerAddress, Mac, Neighbour},
     tables::{Service, ServiceKey4, ServiceKey6, Tables, vip_bit4, vip_bit6},
@@ -19,7 +20,6 @@ const _: () = assert!(ADVERTISEMENT_LEN as usize == size_of::<Neighbour>() + siz
 const MAX_UNITS: usize = size_of::<Neighbour>() / 8 + 8;
 const ALL_NODES: [u8; 16] = [0xff, 2, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1];
 const ALL_NODES_MAC: Mac = [0x33, 0x33, 0, 0, 0, 1];
-const SOLICITED_NODE: [u8; 13] = [0xff, 2, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1, 0xff];
 
 /// Answers an ARP request for a VIP with the port's own MAC (RFC 826).
 #[inline(always)]
@@ -87,7 +87,10 @@ pub(crate) fn is_about_neighbours<F: Frame>(frame: &F, arrival: &Arrival) -> boo
 #[inline(always)]
 pub(crate) fn neighbour<F: Frame, T: Tables>(frame: &mut F, tables: &T, arrival: &Arrival) -> Action {
     let at = arrival.network + size_of::<Ipv6>();
-    let (Some(ip), Some(told)) = (frame.read::<Ipv6>(arrival.network), frame.read::<Neighbour>(at)) else {
+    let Some(ip) = frame.read::<Ipv6>(arrival.network) else {
+        return Action::pass(Reason::NoVip);
+    };
+    let Some(told) = frame.read::<Neighbour>(at) else {
         return Action::pass(Reason::NoVip);
     };
     let Some(vip) = vip6(tables, told.target) else {
@@ -113,7 +116,7 @@ pub(crate) fn neighbour<F: Frame, T: Tables>(frame: &mut F, tables: &T, arrival:
 #[inline(always)]
 fn advertise<F: Frame>(frame: &mut F, arrival: &Arrival, ip: &Ipv6, asked: &Neighbour) -> Option<()> {
     // Who asks from nowhere is checking that the address is free: everybody on the link gets the answer.
-    let from_nowhere = ip.source == [0; 16];
+    let from_nowhere = halves(ip.source) == [0; 2];
     let answer_ip = Ipv6 {
         version_class_label: [0x60, 0, 0, 0],
         payload_length: ADVERTISEMENT_LEN.to_be_bytes(),
@@ -143,20 +146,28 @@ fn advertise<F: Frame>(frame: &mut F, arrival: &Arrival, ip: &Ipv6, asked: &Neig
     frame.write(at + size_of::<Neighbour>(), option)
 }
 
+/// True for an address of ff02::1:ff00:0/104 (RFC 4291, section 2.7.1).
+#[inline(always)]
+fn is_solicited_node(address: [u8; 16]) -> bool {
+    let [high, low] = halves(address);
+    high == u64::from_le_bytes([0xff, 2, 0, 0, 0, 0, 0, 0])
+        && low & 0x00ff_ffff_ffff == u64::from_le_bytes([0, 0, 0, 1, 0xff, 0, 0, 0])
+}
+
 /// The checks of RFC 4861, section 7.1.1; and no group asks (RFC 4291, section 2.7: it is never a source).
 #[inline(always)]
 fn is_valid<F: Frame>(frame: &F, at: usize, ip: &Ipv6, asked: &Neighbour) -> bool {
     let len = ip.payload_len();
-    let from_nowhere = ip.source == [0; 16];
+    let from_nowhere = halves(ip.source) == [0; 2];
     if ip.hop_limit != 255
         || asked.code != 0
         || !len.is_multiple_of(8)
         || len < size_of::<Neighbour>()
         || len > MAX_UNITS * 8
         || at + len > frame.len()
-        || asked.target[0] == 0xff
-        || ip.source[0] == 0xff
-        || (from_nowhere && ip.destination[..13] != SOLICITED_NODE)
+        || is_group6(asked.target)
+        || is_group6(ip.source)
+        || (from_nowhere && !is_solicited_node(ip.destination))
     {
         return false;
     }

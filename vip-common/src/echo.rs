@@ -24,13 +24,11 @@ pub(crate) trait Echo: Family {
 
 /// Answers an echo request whose ICMP header stands at `payload`.
 #[inline(always)]
-pub(crate) fn answer<I: Echo, F: Frame>(
-    frame: &mut F,
-    arrival: &Arrival,
-    payload: usize,
-    request: &Icmp,
-) -> Action {
-    let (kind, checksum) = I::reply(request);
+pub(crate) fn answer<I: Echo, F: Frame>(frame: &mut F, arrival: &Arrival, payload: usize) -> Action {
+    let Some(request) = frame.read::<Icmp>(payload) else {
+        return Action::drop(Reason::Malformed);
+    };
+    let (kind, checksum) = I::reply(&request);
     let written = arrival
         .send_back(frame)
         .and_then(|()| I::turn_round(frame, arrival.network))

@@ -226,7 +226,7 @@ impl Family for V6 {
 
     #[inline(always)]
     fn is_no_machine(address: [u8; 16]) -> bool {
-        address[0] == 0xff || bytemuck::cast::<_, [[u8; 8]; 2]>(address).map(u64::from_ne_bytes) == [0; 2]
+        is_group6(address) || halves(address) == [0; 2]
     }
 
     #[inline(always)]
@@ -294,6 +294,20 @@ impl Family for V6 {
     fn fragment_id(source: [u8; 16], destination: [u8; 16], id: [u8; 4], _protocol: u8) -> FragmentId {
         FragmentId { source, destination, id, protocol: 0, version: 6, zero: [0; 2] }
     }
+}
+
+/// The halves of an IPv6 address as little-endian words.
+///
+/// Taken apart otherwise, the compiler would store pieces of it off their alignment, which the verifier refuses.
+#[inline(always)]
+pub(crate) fn halves(address: [u8; 16]) -> [u64; 2] {
+    bytemuck::cast::<_, [[u8; 8]; 2]>(address).map(u64::from_le_bytes)
+}
+
+/// True for a group's address: ff00::/8 (RFC 4291, section 2.7).
+#[inline(always)]
+pub(crate) fn is_group6(address: [u8; 16]) -> bool {
+    halves(address)[0] & 0xff == 0xff
 }
 
 /// An IPv4 address in the place of an IPv6 one.

@@ -111,7 +111,7 @@ fn place<I: Family, F: Frame, T: Tables>(
     if service.has(Service::UNCOMMON) || (I::hops(header) <= 1 && !keeps_ttl) {
         return None;
     }
-    let owner = owner_of::<I, T>(tables, service, service.ring_first, &flow, &transport.segment, true);
+    let owner = owner_of::<I, T>(tables, service, &flow, &transport.segment, true);
     let member = tables.member(owner.member)?;
     if !matches!(member.state, Member::UP | Member::DRAINING) || member.mac == source_mac {
         return None;

@@ -2,6 +2,7 @@
 
 /// The 5-tuple of a packet. Addresses and ports are in network order; what the packet does not say is 0.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+#[repr(C)]
 pub struct Flow<Address> {
     /// Client address.
     pub source: Address,

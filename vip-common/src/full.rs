@@ -5,14 +5,14 @@ use crate::{
     action::{Action, Reason},
     answer,
     arrival::Arrival,
-    deliver::{Delivery, deliver},
+    deliver::deliver,
     echo::Echo,
-    family::{V4, V6},
+    family::{Family, V4, V6},
     headers::{ETHERTYPE_ARP, ETHERTYPE_IPV4, ETHERTYPE_IPV6},
     owner::{Owner, owner_of},
-    packet::{Layout, Part},
-    reset::{Refused, Resets, reset},
-    rows::{Route, Row, fragment_id, row_of},
+    packet::{Layout, Packet, Part},
+    reset::{Resets, dropped_instead, reset},
+    rows::{Case, Row, fragment_id, row_of, row_of_error},
     tables::{FragmentOwner, MemberId, Service},
 };
 
@@ -81,45 +81,80 @@ pub fn ip6<F: Frame, T: Tables>(frame: &mut F, tables: &T) -> Action {
 
 #[inline(always)]
 fn ip<I: Layout + Echo + Resets, F: Frame, T: Tables>(frame: &mut F, tables: &T) -> Action {
-    let Some(arrival) = Arrival::of(frame, tables) else { return Action::pass(Reason::NotForUs) };
-    match row_of::<I, F, T>(frame, tables, &arrival) {
-        Row::Gets(action) => action,
-        Row::To(route) => take::<I, F, T>(frame, tables, &arrival, &route),
-        Row::Refused(packet, refused) => reset::<I, F, T>(frame, tables, &arrival, &packet, refused),
+    let mut case = Case::new();
+    let mut row = row_of::<I, F, T>(frame, tables, &mut case);
+    if row == Row::Error {
+        row = row_of_error::<I, F, T>(frame, tables, &mut case);
+    }
+    match row {
+        Row::To => {
+            let owner = match case.found {
+                MemberId::NOBODY => owner_in::<I, T>(tables, &case),
+                found => u64::from(found.0),
+            };
+            if hand_over::<I, F, T>(frame, tables, &mut case, owner) && case.packet.part == Part::First {
+                remember_first::<I, T>(tables, &case);
+            }
+        }
+        Row::Refused => case.action = Action::drop(Reason::ResetUnknownPort),
+        Row::Gets | Row::Error => return case.action,
+    }
+    let wanted = case.action.reason;
+    if dropped_instead(wanted).is_none() {
+        return case.action;
+    }
+    match reset::<I, F, T>(frame, tables, &case.packet, wanted) {
+        counted if counted == wanted => Action::answer(counted),
+        counted => Action::drop(counted),
     }
 }
 
-/// Hands a packet to the owner of its flow.
-///
-/// Not inlined: it shares the kernel's stack with who reads the packet, one after the other.
+// The steps are not inlined: they share the kernel's stack, one after the other. Each returns a word: what else a function
+// leaves in the register for it, the verifier takes for its result.
+
+/// Bit of [`owner_in`] that says: the packet opens the flow.
+const OPENS: u64 = 1 << 32;
+
+/// The owner of the case's flow in its service, as its id and [`OPENS`]: what a function in the kernel can return.
 #[inline(never)]
-fn take<I: Resets, F: Frame, T: Tables>(
+fn owner_in<I: Family, T: Tables>(tables: &T, case: &Case<I::Address>) -> u64 {
+    let Packet { flow, segment, .. } = &case.packet;
+    let owner = owner_of::<I, T>(tables, &case.service, flow, segment, case.remembered);
+    u64::from(owner.member.0) | if owner.opens && case.remembered { OPENS } else { 0 }
+}
+
+/// Hands a packet to the owner of its flow; true if a member got it. Where a reset is due, the case's action says so, and
+/// nothing has been done.
+#[inline(never)]
+#[expect(clippy::cast_possible_truncation, reason = "the lower half is the id")]
+fn hand_over<I: Family, F: Frame, T: Tables>(
     frame: &mut F,
     tables: &T,
-    arrival: &Arrival,
-    route: &Route<'_, I::Address>,
-) -> Action {
-    let Route { service, ring_first, packet, flow, segment, remembered, found, reason } = route;
-    let mut owner = Owner { member: *found, opens: false };
-    if *found == MemberId::NOBODY {
-        owner = owner_of::<I, T>(tables, service, *ring_first, flow, segment, *remembered);
-        owner.opens &= *remembered;
-    }
-    if packet.part == Part::First && *remembered && !service.has(Service::BY_ADDRESSES) {
-        let first = FragmentOwner { member: owner.member, zero: 0, at: tables.clock() };
-        tables.remember_fragment(&fragment_id::<I>(packet), &first);
-    }
-    if *ring_first != service.ring_first && owner.member == MemberId::NOBODY {
-        return Action::drop(Reason::PeerLoop);
-    }
-    let refused = match deliver::<I, F, T>(frame, tables, arrival, service, owner) {
-        Delivery::Done(action) if action.is_forwarded() => return action.because(*reason),
-        Delivery::Done(action) => return action,
-        Delivery::DeadMember => Refused { answered: Reason::ResetDeadMember, dropped: Reason::DeadMember },
-        Delivery::NoBackend if service.has(Service::RESETS) => {
-            Refused { answered: Reason::ResetNoBackend, dropped: Reason::NoBackend }
-        }
-        Delivery::NoBackend => return Action::drop(Reason::NoBackend),
+    case: &mut Case<I::Address>,
+    owner: u64,
+) -> bool {
+    let Some(arrival) = Arrival::of(frame, tables) else { return false };
+    let is_peers = case.service.peers_first != 0 && case.service.ring_first == case.service.peers_first;
+    let owner = Owner { member: MemberId(owner as u32), opens: owner & OPENS != 0 };
+    let action = deliver::<I, F, T>(frame, tables, &arrival, &case.service, owner);
+    case.action = if action.is_forwarded() {
+        action.because(case.action.reason)
+    } else if is_peers && owner.member == MemberId::NOBODY {
+        Action::drop(Reason::PeerLoop)
+    } else {
+        action
     };
-    reset::<I, F, T>(frame, tables, arrival, packet, refused)
+    case.action.member != MemberId::NOBODY
+}
+
+/// Remembers where a first fragment went, for the later ones; true if those need it.
+#[inline(never)]
+fn remember_first<I: Family, T: Tables>(tables: &T, case: &Case<I::Address>) -> bool {
+    let Case { packet, remembered, service, action, .. } = case;
+    let needed = *remembered && !service.has(Service::BY_ADDRESSES);
+    if needed {
+        let owner = FragmentOwner { member: action.member, zero: 0, at: tables.clock() };
+        tables.remember_fragment(&fragment_id::<I>(packet), &owner);
+    }
+    needed
 }

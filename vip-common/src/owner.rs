@@ -24,13 +24,11 @@ pub(crate) struct Owner {
     pub(crate) opens: bool,
 }
 
-/// Finds the owner of a flow of a service, in the service's ring or in another of its size that starts at `ring_first`.
-/// Where the packet is only about the flow, nothing is to be `remembered`.
+/// Finds the owner of a flow of a service. Where the packet is only about the flow, nothing is to be `remembered`.
 #[inline(always)]
 pub(crate) fn owner_of<I: Family, T: Tables>(
     tables: &T,
     service: &Service,
-    ring_first: u32,
     flow: &Flow<I::Address>,
     segment: &Segment,
     remembered: bool,
@@ -38,14 +36,13 @@ pub(crate) fn owner_of<I: Family, T: Tables>(
     let lost = Owner { member: MemberId::LOST, opens: false };
     let Some(key) = tables.flow_key() else { return lost };
     let flow = seen_by::<I>(service, flow);
-    let index = ring_first.wrapping_add(slot_of(I::hash(key, &flow), service.ring_size));
+    let index = service.ring_first.wrapping_add(slot_of(I::hash(key, &flow), service.ring_size));
     let Some(slot) = tables.slot(index) else { return lost };
     if service.ring_size == 0 {
         return lost;
     }
     // Rule 1: nothing is read, nothing written.
-    let takes_turns = service.has(Service::TAKES_TURNS) && ring_first == service.ring_first;
-    if !slot.is_tracked() && !takes_turns {
+    if !slot.is_tracked() && !service.has(Service::TAKES_TURNS) {
         return Owner { member: slot.current, opens: segment.opens };
     }
     Place::<I, T> { tables, service, index, slot, id: I::flow_id(&flow, service.id) }
@@ -96,13 +93,17 @@ impl<I: Family, T: Tables> Place<'_, I, T> {
         }
         let takes_turns = self.service.has(Service::TAKES_TURNS);
         let settled = self.slot.settled();
-        // Rule 3.
-        if self.slot.current == settled && !takes_turns {
+        let is_new = segment.opens || (takes_turns && !segment.connected);
+        // Rule 3; but a flow that begins anew must not meet the entry of the one before it.
+        if self.slot.current == settled && !takes_turns && !(is_new && is_there) {
             return Owner { member: self.slot.current, opens: segment.opens };
         }
-        let is_new = segment.opens || (takes_turns && !segment.connected);
         let older = if self.owns(settled) { settled } else { self.slot.current };
         let newer = if takes_turns { self.turn() } else { self.slot.current };
+        // Who drains gets no new flow, though nobody else does either.
+        if is_new && newer == MemberId::NOBODY {
+            return Owner { member: MemberId::NOBODY, opens: segment.opens };
+        }
         let wanted = if is_new { newer } else { older };
         // Rule 15: over its budget a flow is not written, and lives where the ring alone finds it again.
         let may_write = remembered && self.is_alive(wanted) && self.tables.may_insert(self.service.id, terms);

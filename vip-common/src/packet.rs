@@ -30,7 +30,11 @@ pub(crate) enum Part {
 
 /// How a segment matters to its connection. Of datagrams all is false, and 0.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[repr(C)]
 pub(crate) struct Segment {
+    /// Sequence number. Of SCTP 1 for the answer to an association's first answer, else 0: it continues an INIT, as a
+    /// TCP segment continues a SYN.
+    pub(crate) sequence: u32,
     /// It opens a connection.
     pub(crate) opens: bool,
     /// It ends one.
@@ -39,9 +43,6 @@ pub(crate) struct Segment {
     pub(crate) connected: bool,
     /// It must not be answered by a reset: it is one.
     pub(crate) resets: bool,
-    /// Sequence number. Of SCTP 1 for the answer to an association's first answer, else 0: it continues an INIT, as a
-    /// TCP segment continues a SYN.
-    pub(crate) sequence: u32,
 }
 
 impl Segment {
@@ -52,21 +53,48 @@ impl Segment {
 
 /// A packet, as far as its owner depends on it.
 #[derive(Clone, Copy)]
+#[repr(C, align(8))]
 pub(crate) struct Packet<Address> {
     /// Its flow; ports are 0 where it has none, or none that can be read.
     pub(crate) flow: Flow<Address>,
-    /// It has ports, and they were read.
-    pub(crate) has_ports: bool,
-    /// So many extension headers that the protocol is not known.
-    pub(crate) unknown: bool,
-    pub(crate) segment: Segment,
-    pub(crate) part: Part,
-    /// Identification of the datagram, where it is a fragment.
-    pub(crate) id: [u8; 4],
     /// Where the payload starts, in bytes from the frame's start.
     pub(crate) payload: usize,
     /// Where the packet ends: behind it is Ethernet padding.
     pub(crate) end: usize,
+    pub(crate) segment: Segment,
+    /// Identification of the datagram, where it is a fragment.
+    pub(crate) id: [u8; 4],
+    pub(crate) part: Part,
+    /// It has ports, and they were read.
+    pub(crate) has_ports: bool,
+    /// So many extension headers that the protocol is not known.
+    pub(crate) unknown: bool,
+}
+
+impl<Address: bytemuck::Zeroable> Packet<Address> {
+    /// A packet that was not read yet.
+    #[inline(always)]
+    pub(crate) fn unread() -> Self {
+        let nowhere = (Address::zeroed(), Address::zeroed());
+        let flow = Flow {
+            source: nowhere.0,
+            destination: nowhere.1,
+            source_port: [0; 2],
+            destination_port: [0; 2],
+            protocol: 0,
+        };
+        let segment = Segment::DATAGRAM;
+        Self {
+            flow,
+            has_ports: false,
+            unknown: false,
+            segment,
+            part: Part::Whole,
+            id: [0; 4],
+            payload: 0,
+            end: 0,
+        }
+    }
 }
 
 /// What is behind the IP header and its extensions.

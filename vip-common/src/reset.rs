@@ -5,7 +5,7 @@ use bytemuck::Zeroable as _;
 
 use crate::{
     Frame, Tables,
-    action::{Action, Reason},
+    action::Reason,
     arrival::Arrival,
     checksum::{field, pseudo4, pseudo6, sum},
     family::{Family, V4, V6},
@@ -19,39 +19,42 @@ pub(crate) const HOPS: u8 = 64;
 /// At most so many bytes of a packet are quoted to its sender: more than any IPv4 header and 8 bytes behind it.
 const MAX_QUOTE: usize = 128;
 
-/// Why a packet is answered by a reset: what is counted, and what is counted where none is sent.
-#[derive(Clone, Copy)]
-pub(crate) struct Refused {
-    /// The answer was sent.
-    pub(crate) answered: Reason,
-    /// There is no answer to such a packet.
-    pub(crate) dropped: Reason,
+/// What is counted where no answer can be sent for a reason to send one; `None` for all other reasons.
+#[inline(always)]
+pub(crate) const fn dropped_instead(reason: Reason) -> Option<Reason> {
+    match reason {
+        Reason::ResetDeadMember => Some(Reason::DeadMember),
+        Reason::ResetNoBackend => Some(Reason::NoBackend),
+        Reason::ResetUnknownPort => Some(Reason::UnknownPort),
+        _ => None,
+    }
 }
 
-/// Answers a packet that nobody takes, at most [`ANSWERS_A_TICK`](crate::tables::ANSWERS_A_TICK) times a tick and CPU.
+/// Answers a packet that nobody takes, for one of the reasons to do so: at most [`ANSWERS_A_TICK`](crate::tables::ANSWERS_A_TICK) times a tick and CPU.
 ///
-/// Never in answer to a reset, a fragment, or anything but TCP and UDP.
-#[inline(always)]
+/// Never in answer to a reset, a fragment, or anything but TCP and UDP. Not inlined: it shares the kernel's stack with
+/// who found that the packet is nobody's; and as functions in the kernel return no more than a word, it returns what is
+/// counted: `reason`, if the frame is an answer now, else the one to drop it for.
+#[inline(never)]
 pub(crate) fn reset<I: Resets, F: Frame, T: Tables>(
     frame: &mut F,
     tables: &T,
-    arrival: &Arrival,
     packet: &Packet<I::Address>,
-    refused: Refused,
-) -> Action {
+    reason: Reason,
+) -> Reason {
+    let dropped = dropped_instead(reason).unwrap_or(reason);
     let protocol = packet.flow.protocol;
     let answerable = packet.part == Part::Whole
         && packet.has_ports
         && (protocol == UDP || (protocol == TCP && !packet.segment.resets));
     if !answerable {
-        return Action::drop(refused.dropped);
+        return dropped;
     }
     if !tables.may_answer(tick(tables.clock())) {
-        return Action::drop(Reason::ResetLimited);
+        return Reason::ResetLimited;
     }
-    let Some(header) = frame.read::<I::Header>(arrival.network) else {
-        return Action::drop(refused.dropped);
-    };
+    let Some(arrival) = Arrival::of(frame, tables) else { return dropped };
+    let Some(header) = frame.read::<I::Header>(arrival.network) else { return dropped };
     let written = if protocol == TCP {
         let at = arrival.network;
         frame.read::<Tcp>(packet.payload).and_then(|tcp| {
@@ -60,11 +63,11 @@ pub(crate) fn reset<I: Resets, F: Frame, T: Tables>(
             I::write_reset(frame, at, &header, answer)
         })
     } else {
-        I::write_unreachable(frame, arrival, &header, packet)
+        I::write_unreachable(frame, &arrival, &header, packet)
     };
     match written {
-        Some(()) => Action::answer(refused.answered),
-        None => Action::drop(Reason::NoRoom),
+        Some(()) => reason,
+        None => Reason::NoRoom,
     }
 }
 

@@ -1,6 +1,8 @@
 //! The rows of what an IP packet gets, in their order, up to whom it is for. Who that is, the owner of a flow, is not
 //! decided here, and nothing is forwarded.
 
+use bytemuck::Zeroable;
+
 use crate::{
     Frame, Tables,
     action::{Action, Reason},
@@ -10,248 +12,245 @@ use crate::{
     flow::Flow,
     headers::Icmp,
     packet::{self, Layout, Packet, Part, Segment},
-    reset::Refused,
     tables::{FragmentId, MemberId, Service, Station},
 };
 
-/// What the rows say of a packet.
-pub(crate) enum Row<'t, Address> {
-    /// This.
-    Gets(Action),
-    /// It is to this service.
-    To(Route<'t, Address>),
-    /// Nobody takes it, which is answered.
-    Refused(Packet<Address>, Refused),
+/// What the rows say of a packet. Types of functions that are not inlined are plain: the kernel knows no others.
+#[derive(Clone, Copy, PartialEq, Eq)]
+#[repr(u32)]
+pub(crate) enum Row {
+    /// Its case's `action`.
+    Gets,
+    /// It is to its case's `service`.
+    To,
+    /// It is to no service, and answered so.
+    Refused,
+    /// It is an ICMP error: [`row_of_error`] says more.
+    Error,
 }
 
-/// By what a packet is placed in a service.
-pub(crate) struct Route<'t, Address> {
-    pub(crate) service: &'t Service,
-    /// The first slot of the ring.
-    pub(crate) ring_first: u32,
-    /// The packet itself.
+/// A packet, and what was found out about it. Its parts are aligned as the kernel's verifier wants its stack to be.
+#[repr(C, align(8))]
+pub(crate) struct Case<Address> {
+    /// The service; its ring may be another one.
+    pub(crate) service: Service,
+    /// The packet. Its flow is the one that it is placed by: of an ICMP error the one that it is about, of what says of no
+    /// port that of the addresses.
     pub(crate) packet: Packet<Address>,
-    /// The flow that it belongs to, or is about.
-    pub(crate) flow: Flow<Address>,
-    pub(crate) segment: Segment,
-    /// The flow is the packet's own, and may be remembered.
-    pub(crate) remembered: bool,
+    pub(crate) action: Action,
     /// The member of its first fragment, or nobody.
     pub(crate) found: MemberId,
-    /// What is counted beside the member.
-    pub(crate) reason: Reason,
+    /// The flow is the packet's own, and may be remembered.
+    pub(crate) remembered: bool,
+}
+
+impl<Address: Zeroable> Case<Address> {
+    /// Nothing is known yet.
+    #[inline(always)]
+    pub(crate) fn new() -> Self {
+        Self {
+            action: Action::pass(Reason::NotForUs),
+            service: Service::zeroed(),
+            packet: Packet::unread(),
+            remembered: false,
+            found: MemberId::NOBODY,
+        }
+    }
+
+    #[inline(always)]
+    fn gets(&mut self, action: Action) -> Row {
+        self.action = action;
+        Row::Gets
+    }
+}
+
+/// What an ICMP message is about.
+#[derive(Clone, Copy, PartialEq, Eq)]
+#[repr(u8)]
+enum About {
+    /// Nothing; or it is no ICMP message.
+    Itself,
+    /// It asks for an echo.
+    Echo,
+    /// An error.
+    Error,
 }
 
 /// The row of an IP packet for one of the port's MACs.
 ///
 /// Not inlined: it shares the kernel's stack with who hands the packet over, one after the other.
 #[inline(never)]
-pub(crate) fn row_of<'t, I: Layout + Echo, F: Frame, T: Tables>(
+pub(crate) fn row_of<I: Layout + Echo, F: Frame, T: Tables>(
     frame: &mut F,
-    tables: &'t T,
-    arrival: &Arrival,
-) -> Row<'t, I::Address> {
+    tables: &T,
+    case: &mut Case<I::Address>,
+) -> Row {
+    let Some(arrival) = Arrival::of(frame, tables) else {
+        return case.gets(Action::pass(Reason::NotForUs));
+    };
     let Some(header) = frame.read::<I::Header>(arrival.network).filter(I::is_version) else {
-        return Row::Gets(Action::pass(Reason::Malformed));
+        return case.gets(Action::pass(Reason::Malformed));
     };
     let (source, address) = (I::source(&header), I::destination(&header));
     if !tables.may_be_vip(I::vip_bit(address)) {
-        return Row::Gets(Action::pass(Reason::NoVip));
+        return case.gets(Action::pass(Reason::NoVip));
     }
     let Some(vip) = I::vip(tables, address) else {
-        return Row::Gets(Action::pass(Reason::NoVip));
+        return case.gets(Action::pass(Reason::NoVip));
     };
     if source == address {
-        return Row::Gets(Action::drop(Reason::Land));
+        return case.gets(Action::drop(Reason::Land));
     }
     if I::is_no_machine(source) {
-        return Row::Gets(Action::drop(Reason::BadSource));
+        return case.gets(Action::drop(Reason::BadSource));
     }
     let expired = I::hops(&header) <= 1;
-    let packet = match packet::read::<I, F>(frame, arrival.network, &header, None) {
-        Ok(packet) => packet,
-        Err(Reason::TinyFragment) if expired => return Row::Gets(Action::drop(Reason::TtlExpired)),
-        Err(reason) => return Row::Gets(Action::drop(reason)),
-    };
-    let service = service_of::<I, T>(tables, vip, &packet);
+    match packet::read::<I, F>(frame, arrival.network, &header, None) {
+        Ok(packet) => case.packet = packet,
+        Err(Reason::TinyFragment) if expired => return case.gets(Action::drop(Reason::TtlExpired)),
+        Err(reason) => return case.gets(Action::drop(reason)),
+    }
+    let Packet { payload, end, .. } = case.packet;
+    let mut about = About::Itself;
+    if case.packet.flow.protocol == I::ICMP && case.packet.part == Part::Whole && !case.packet.unknown {
+        let message = frame.read::<Icmp>(payload).filter(|_| payload + size_of::<Icmp>() <= end);
+        let Some(message) = message else {
+            return case.gets(Action::drop(Reason::Malformed));
+        };
+        if message.kind == I::REQUEST && message.code == 0 {
+            about = About::Echo;
+        } else if I::is_error(message.kind) {
+            about = About::Error;
+        }
+    }
+    let service = service_of::<I, T>(tables, vip, &case.packet);
     if expired && !service.unwrap_or(vip).has(Service::KEEP_TTL) {
-        return Row::Gets(Action::drop(Reason::TtlExpired));
+        return case.gets(Action::drop(Reason::TtlExpired));
     }
     if I::is_own(tables, source) {
         let station = tables.station(arrival.source);
-        return Row::Gets(Action::bounced(station.map_or(MemberId::NOBODY, |station| station.member)));
+        return case.gets(Action::bounced(station.map_or(MemberId::NOBODY, |station| station.member)));
     }
-    Case { frame, tables, arrival }.row::<I>(vip, service, &packet)
+    if about == About::Error {
+        return Row::Error;
+    }
+    if about == About::Echo && !vip.has(Service::FORWARDS_ECHO) {
+        return case.gets(if vip.has(Service::ANSWERS_ECHO) {
+            echo::answer::<I, F>(frame, &arrival, payload)
+        } else {
+            Action::drop(Reason::NoBackend)
+        });
+    }
+    to_service::<I, T>(tables, &arrival, vip, service, case, about)
 }
 
-/// A packet to a VIP.
-struct Case<'a, 't, F: Frame, T: Tables> {
-    frame: &'a mut F,
-    tables: &'t T,
-    arrival: &'a Arrival,
+/// The row of an ICMP error: it goes to the owner of the flow that it is about.
+///
+/// Not inlined: it shares the kernel's stack with [`row_of`], one after the other.
+#[inline(never)]
+pub(crate) fn row_of_error<I: Layout, F: Frame, T: Tables>(
+    frame: &mut F,
+    tables: &T,
+    case: &mut Case<I::Address>,
+) -> Row {
+    let Some(arrival) = Arrival::of(frame, tables) else {
+        return case.gets(Action::pass(Reason::NotForUs));
+    };
+    let Some(vip) = I::vip(tables, case.packet.flow.destination) else {
+        return case.gets(Action::pass(Reason::NoVip));
+    };
+    let mut about = About::Itself;
+    if let Some(quoted) = quoted::<I, F>(frame, &case.packet) {
+        case.packet = quoted;
+        about = About::Error;
+    }
+    let service = service_of::<I, T>(tables, vip, &case.packet);
+    to_service::<I, T>(tables, &arrival, vip, service, case, about)
 }
 
-impl<'t, F: Frame, T: Tables> Case<'_, 't, F, T> {
-    /// The row of a packet to a VIP that is sound and has hops left.
-    #[inline(always)]
-    fn row<I: Layout + Echo>(
-        &mut self,
-        vip: &'t Service,
-        service: Option<&'t Service>,
-        packet: &Packet<I::Address>,
-    ) -> Row<'t, I::Address> {
-        if packet.flow.protocol == I::ICMP && packet.part == Part::Whole && !packet.unknown {
-            if let Some(row) = self.icmp::<I>(vip, packet) {
-                return row;
-            }
-        }
-        match service {
-            Some(service) => self.to_service::<I>(service, packet),
-            None if packet.part == Part::Later || packet.unknown => {
-                Row::To(self.by_addresses::<I>(vip, packet, Reason::Forwarded))
-            }
-            None if vip.has(Service::LOCAL) => Row::Gets(Action::pass(Reason::LocalVip)),
-            None if vip.has(Service::RESETS) => {
-                let answered = Reason::ResetUnknownPort;
-                Row::Refused(*packet, Refused { answered, dropped: Reason::UnknownPort })
-            }
-            None => Row::Gets(Action::drop(Reason::UnknownPort)),
+/// The packet that an ICMP error quotes, turned round: whom it was sent to is who sends the flow. `None` if it is not from
+/// the VIP that the error was sent to, or can't be read.
+#[inline(always)]
+fn quoted<I: Layout, F: Frame>(frame: &mut F, packet: &Packet<I::Address>) -> Option<Packet<I::Address>> {
+    let at = packet.payload + size_of::<Icmp>();
+    let header = frame.read::<I::Header>(at).filter(I::is_version)?;
+    if at + size_of::<I::Header>() > packet.end || I::source(&header) != packet.flow.destination {
+        return None;
+    }
+    let quote = packet::read::<I, F>(frame, at, &header, Some(packet.end)).ok()?;
+    let flow = Flow {
+        source: quote.flow.destination,
+        destination: quote.flow.source,
+        source_port: quote.flow.destination_port,
+        destination_port: quote.flow.source_port,
+        protocol: quote.flow.protocol,
+    };
+    Some(Packet { flow, segment: Segment::DATAGRAM, ..quote })
+}
+
+/// The row of a packet to a service, if there is one that takes it.
+#[inline(always)]
+fn to_service<I: Family, T: Tables>(
+    tables: &T,
+    arrival: &Arrival,
+    vip: &Service,
+    service: Option<&Service>,
+    case: &mut Case<I::Address>,
+    about: About,
+) -> Row {
+    let packet = &mut case.packet;
+    // What says of no port is to no service in particular: the VIP's own ring places it.
+    let is_portless = about == About::Echo
+        || packet.part == Part::Later
+        || packet.unknown
+        || (about == About::Error && !packet.has_ports);
+    case.service = match service {
+        Some(service) if about != About::Echo => *service,
+        _ if is_portless => *vip,
+        _ if vip.has(Service::LOCAL) => return case.gets(Action::pass(Reason::LocalVip)),
+        _ if vip.has(Service::RESETS) && about == About::Itself => return Row::Refused,
+        _ => return case.gets(Action::drop(Reason::UnknownPort)),
+    };
+    let service = &mut case.service;
+    let mut reason = Reason::Forwarded;
+    let by_addresses = service.has(Service::BY_ADDRESSES);
+    if packet.part == Part::Later && about == About::Itself && !by_addresses {
+        // A later fragment goes after its first one, if that was seen.
+        case.found = tables.fragment(&fragment_id::<I>(packet), tables.clock());
+        if case.found == MemberId::NOBODY {
+            reason = Reason::FragmentBeforeFirst;
         }
     }
-
-    /// The row of an unfragmented ICMP message, where that is not that of other protocols.
-    #[inline(always)]
-    fn icmp<I: Layout + Echo>(
-        &mut self,
-        vip: &'t Service,
-        packet: &Packet<I::Address>,
-    ) -> Option<Row<'t, I::Address>> {
-        let Some(icmp) = self.frame.read::<Icmp>(packet.payload).filter(|_| packet.payload + 8 <= packet.end)
-        else {
-            return Some(Row::Gets(Action::drop(Reason::Malformed)));
-        };
-        if icmp.kind == I::REQUEST && icmp.code == 0 {
-            return Some(if vip.has(Service::FORWARDS_ECHO) {
-                Row::To(self.by_addresses::<I>(vip, packet, Reason::Forwarded))
-            } else if vip.has(Service::ANSWERS_ECHO) {
-                Row::Gets(echo::answer::<I, F>(self.frame, self.arrival, packet.payload, &icmp))
-            } else {
-                Row::Gets(Action::drop(Reason::NoBackend))
-            });
-        }
-        if I::is_error(icmp.kind) {
-            self.error::<I>(vip, packet).map(|route| Row::To(Route { packet: *packet, ..route }))
-        } else {
-            None
-        }
+    if about == About::Error && !packet.has_ports {
+        reason = Reason::QuoteWithoutPorts;
     }
-
-    /// An ICMP error goes to the owner of the flow that it is about; `None` if it is about no flow of a service.
-    #[inline(always)]
-    fn error<I: Layout>(
-        &mut self,
-        vip: &'t Service,
-        packet: &Packet<I::Address>,
-    ) -> Option<Route<'t, I::Address>> {
-        let at = packet.payload + size_of::<Icmp>();
-        let quoted = self.frame.read::<I::Header>(at)?;
-        if at + size_of::<I::Header>() > packet.end
-            || !I::is_version(&quoted)
-            || I::source(&quoted) != packet.flow.destination
-        {
-            return None;
-        }
-        let quote = packet::read::<I, F>(self.frame, at, &quoted, Some(packet.end)).ok()?;
-        // Whom the quote was sent to is who sent the flow.
-        let flow = Flow {
-            source: quote.flow.destination,
-            destination: quote.flow.source,
-            source_port: quote.flow.destination_port,
-            destination_port: quote.flow.source_port,
-            protocol: quote.flow.protocol,
-        };
-        let about = Packet { flow, segment: Segment::DATAGRAM, ..quote };
-        let service = service_of::<I, T>(self.tables, vip, &about);
-        if !about.has_ports {
-            return Some(self.by_addresses::<I>(service.unwrap_or(vip), &about, Reason::QuoteWithoutPorts));
-        }
-        let service = service?;
-        if service.has(Service::BY_ADDRESSES) {
-            return Some(self.by_addresses::<I>(service, &about, Reason::Forwarded));
-        }
-        Some(Route { remembered: false, ..route(service, &about) })
+    if by_addresses || !packet.has_ports {
+        let protocol = if packet.unknown { 0 } else { packet.flow.protocol };
+        packet.flow = Flow::by_addresses(packet.flow.source, packet.flow.destination, protocol);
     }
-
-    /// The row of a packet to a service.
-    #[inline(always)]
-    fn to_service<I: Family>(
-        &self,
-        service: &'t Service,
-        packet: &Packet<I::Address>,
-    ) -> Row<'t, I::Address> {
-        let by_port = packet.has_ports && !service.has(Service::BY_ADDRESSES);
-        let route = if packet.part == Part::Later {
-            self.by_addresses::<I>(service, packet, Reason::Forwarded)
-        } else if by_port {
-            route(service, packet)
-        } else {
-            Route { flow: placed_by_addresses(packet), ..route(service, packet) }
-        };
-        if !service.has(Service::PEERS) || !self.is_from_director() {
-            return Row::To(route);
-        }
+    // An error is answered by none, whatever it quotes.
+    packet.has_ports &= about == About::Itself;
+    case.remembered = about == About::Itself && packet.part != Part::Later;
+    if service.has(Service::PEERS) && is_director(tables.station(arrival.source)) {
         // Another director chose this box as a member; else it goes to members that are no directors, or it would go
         // round.
         if service.has(Service::HERE) {
-            return Row::Gets(Action::pass(Reason::ChosenByPeer));
+            return case.gets(Action::pass(Reason::ChosenByPeer));
         }
         if service.peers_first == 0 {
-            return Row::Gets(Action::drop(Reason::PeerLoop));
+            return case.gets(Action::drop(Reason::PeerLoop));
         }
-        Row::To(Route { ring_first: service.peers_first, remembered: false, ..route })
+        service.ring_first = service.peers_first;
+        service.flags &= !Service::TAKES_TURNS;
+        case.remembered = false;
     }
-
-    /// The route of a packet that does not say its port. A later fragment goes after its first one, if that was seen.
-    #[inline(always)]
-    fn by_addresses<I: Family>(
-        &self,
-        service: &'t Service,
-        packet: &Packet<I::Address>,
-        reason: Reason,
-    ) -> Route<'t, I::Address> {
-        let is_fragment = packet.part == Part::Later && reason as u32 == Reason::Forwarded as u32;
-        let found = if is_fragment {
-            self.tables.fragment(&fragment_id::<I>(packet), self.tables.clock())
-        } else {
-            MemberId::NOBODY
-        };
-        let lost_first = is_fragment && found == MemberId::NOBODY && !service.has(Service::BY_ADDRESSES);
-        let reason = if lost_first { Reason::FragmentBeforeFirst } else { reason };
-        let flow = placed_by_addresses(packet);
-        let segment = Segment::DATAGRAM;
-        Route { flow, segment, remembered: false, found, reason, ..route(service, packet) }
-    }
-
-    #[inline(always)]
-    fn is_from_director(&self) -> bool {
-        let station = self.tables.station(self.arrival.source);
-        station.is_some_and(|station| station.flags & Station::DIRECTOR != 0)
-    }
+    case.action = Action::pass(reason);
+    Row::To
 }
 
-/// The route of a packet by its own flow.
 #[inline(always)]
-fn route<'t, Address: Copy>(service: &'t Service, packet: &Packet<Address>) -> Route<'t, Address> {
-    Route {
-        service,
-        ring_first: service.ring_first,
-        packet: *packet,
-        flow: packet.flow,
-        segment: packet.segment,
-        remembered: true,
-        found: MemberId::NOBODY,
-        reason: Reason::Forwarded,
-    }
+fn is_director(station: Option<&Station>) -> bool {
+    station.is_some_and(|station| station.flags & Station::DIRECTOR != 0)
 }
 
 /// The datagram of a fragment.
@@ -260,15 +259,8 @@ pub(crate) fn fragment_id<I: Family>(packet: &Packet<I::Address>) -> FragmentId 
     I::fragment_id(packet.flow.source, packet.flow.destination, packet.id, packet.flow.protocol)
 }
 
-/// The flow that all packets of a protocol between two addresses make; of an unknown protocol, all packets.
-#[inline(always)]
-fn placed_by_addresses<Address: Copy>(packet: &Packet<Address>) -> Flow<Address> {
-    let protocol = if packet.unknown { 0 } else { packet.flow.protocol };
-    Flow::by_addresses(packet.flow.source, packet.flow.destination, protocol)
-}
-
-/// The service that a packet is to: the one of exactly its port, else one of many ports. A packet that does not say its
-/// port is to the service that takes such packets of its protocol.
+/// The service that a packet is to: the one of exactly its port, else one of many ports. A later fragment does not say its
+/// port: it is to the service that takes such packets of its protocol.
 #[inline(always)]
 fn service_of<'t, I: Family, T: Tables>(
     tables: &'t T,

@@ -177,6 +177,25 @@ impl Egress {
 }
 
 layout! {
+    /// A MAC: key of `STATIONS`.
+    StationKey[8] {
+        /// The MAC.
+        mac: Mac,
+        /// Hashed as key bytes, so it must be a field: 0.
+        zero: [u8; 2],
+    }
+}
+
+impl StationKey {
+    /// The key of a MAC.
+    #[inline(always)]
+    #[must_use]
+    pub const fn new(mac: Mac) -> Self {
+        Self { mac, zero: [0; 2] }
+    }
+}
+
+layout! {
     /// Whose a MAC is: value of `STATIONS`.
     Station[8] {
         /// A member of the backend with this MAC, for its count of bounced packets; or nobody.

@@ -24,7 +24,7 @@ pub use flows::{
     ANSWERS_A_TICK, FRAGMENT_LIFE, Fate, FlowEntry, FlowId4, FlowId6, FlowState, FragmentId, FragmentOwner,
     PENDING_TICKS, TICK_BITS, Terms, tick,
 };
-pub use members::{Egress, EgressId, Member, MemberEntry, MemberId, Port, Slot, Station};
+pub use members::{Egress, EgressId, Member, MemberEntry, MemberId, Port, Slot, Station, StationKey};
 pub use services::{
     OnDead, Service, ServiceKey4, ServiceKey6, VIP_BITS, VIP_WORDS, WideKey4, WideKey6, own_bit4, own_bit6,
     vip_bit4, vip_bit6,
@@ -53,7 +53,7 @@ pub mod names {
     pub const MEMBERS: &str = "MEMBERS";
     /// [`Egress`](super::Egress) by egress id.
     pub const EGRESSES: &str = "EGRESSES";
-    /// [`Station`](super::Station) by MAC: the lower 6 bytes, as they stand in a frame, of a word.
+    /// [`Station`](super::Station) by [`StationKey`](super::StationKey).
     pub const STATIONS: &str = "STATIONS";
     /// The one [`FlowKey`](crate::FlowKey).
     pub const FLOW_KEY: &str = "FLOW_KEY";

@@ -79,12 +79,12 @@ impl Story {
         refused
     }
 
-    fn command(&mut self, command: Command) {
-        self.controller.command(&command).expect("done");
+    fn command(&mut self, command: &Command) {
+        self.controller.command(command).expect("done");
     }
 
     fn admin(&mut self, n: u8, admin: Admin) {
-        self.command(Command::SetAdmin { backend: backend(n).name, service: None, admin });
+        self.command(&Command::SetAdmin { backend: backend(n).name, service: None, admin });
     }
 
     fn health(&mut self, n: u8, health: Health) {
@@ -159,7 +159,7 @@ fn new_flows_go_to_a_member_that_is_added_and_older_ones_stay() {
     let mut story = story(|_| {});
     let flows = story.begin();
     let services = vec![Membership { service: member(1).0, weight: 100, backup: false }];
-    story.command(Command::AddBackend { backend: backend(5), services });
+    story.command(&Command::AddBackend { backend: backend(5), services });
     story.health(5, Health::Up);
     assert_eq!(differing(&story.speak(), &flows), 0);
     story.dataplane.forget_flows();
@@ -193,16 +193,16 @@ fn a_death_tracks_nothing_and_the_return_of_the_dead_breaks_nothing() {
 fn a_dead_or_removed_members_id_is_named_until_its_window_is_over_and_given_to_nobody_before() {
     let mut story = story(|service| service.on_dead = OnDead::Keep);
     let (id, flows) = (story.id(1), story.begin());
-    story.command(Command::RemoveBackend { name: backend(1).name, service: None });
+    story.command(&Command::RemoveBackend { name: backend(1).name, service: None });
     assert_eq!(differing(&story.speak(), &flows), 0, "its flows are kept");
     let entry = story.controller.published().members[&id];
     assert_eq!((entry.member.state, entry.generation), (Entry::DOWN, 2));
     let services = || vec![Membership { service: member(1).0, weight: 100, backup: false }];
-    story.command(Command::AddBackend { backend: backend(5), services: services() });
+    story.command(&Command::AddBackend { backend: backend(5), services: services() });
     assert_ne!(story.id(5), id);
     story.pass(60);
     assert_eq!(story.controller.published().members[&id].member.state, 0);
-    story.command(Command::AddBackend { backend: backend(1), services: services() });
+    story.command(&Command::AddBackend { backend: backend(1), services: services() });
     assert_eq!(story.id(1), id);
     assert_eq!(story.controller.published().members[&id].generation, 4);
 }
