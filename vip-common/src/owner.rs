@@ -93,13 +93,17 @@ impl<I: Family, T: Tables> Place<'_, I, T> {
         }
         let takes_turns = self.service.has(Service::TAKES_TURNS);
         let settled = self.slot.settled();
-        // Rule 3.
-        if self.slot.current == settled && !takes_turns {
+        let is_new = segment.opens || (takes_turns && !segment.connected);
+        // Rule 3; but a flow that begins anew must not meet the entry of the one before it.
+        if self.slot.current == settled && !takes_turns && !(is_new && is_there) {
             return Owner { member: self.slot.current, opens: segment.opens };
         }
-        let is_new = segment.opens || (takes_turns && !segment.connected);
         let older = if self.owns(settled) { settled } else { self.slot.current };
         let newer = if takes_turns { self.turn() } else { self.slot.current };
+        // Who drains gets no new flow, though nobody else does either.
+        if is_new && newer == MemberId::NOBODY {
+            return Owner { member: MemberId::NOBODY, opens: segment.opens };
+        }
         let wanted = if is_new { newer } else { older };
         // Rule 15: over its budget a flow is not written, and lives where the ring alone finds it again.
         let may_write = remembered && self.is_alive(wanted) && self.tables.may_insert(self.service.id, terms);

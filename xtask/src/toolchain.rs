@@ -290,6 +290,9 @@ fn rustflags(linker: &Path, arch: &str, lints: &str) -> Vec<String> {
     vec![
         format!("-Clinker={}", linker.display()),
         "-Clink-arg=--btf".into(),
+        // With unaligned loads of packets allowed, LLVM would also merge stores to its own stack into unaligned ones, which
+        // the kernel's verifier refuses.
+        "-Clink-arg=--llvm-args=-combiner-store-merging=false".into(),
         "-Cdebuginfo=2".into(),
         "-Clinker-plugin-lto".into(),
         // The newest instructions that Linux 6.1 knows.

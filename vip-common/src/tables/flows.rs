@@ -120,9 +120,15 @@ impl FlowEntry {
         if !same || !is_asked_for || self.is_over(now, terms.idle) {
             return Fate::Over;
         }
-        // The dead hold nothing: their flows are lost, or last until the window ends.
+        // The dead hold nothing: their flows are lost, or last until the window ends. What they leave must not be met when
+        // the slot is tracked again.
         let alive = tables.member(self.member).is_some_and(|member| member.is_alive());
-        if alive && slot.current != self.member { Fate::Held } else { Fate::Kept }
+        match (alive, slot.current == self.member) {
+            (true, true) => Fate::Kept,
+            (true, false) => Fate::Held,
+            (false, _) if slot.current == slot.settled() && terms.always == 0 => Fate::Over,
+            (false, _) => Fate::Kept,
+        }
     }
 }
 

@@ -1,18 +1,22 @@
 //! The heart of the controller: what each event does to the world, and how the world gets into the tables. It knows
 //! no socket and no clock.
 
-use std::{collections::BTreeMap, net::IpAddr};
+use std::{collections::BTreeMap, net::IpAddr, time::Duration};
 
 use anyhow::Context as _;
+use vip_common::tables::Member as Entry;
 
-use super::commands;
+use super::{
+    commands,
+    flows::{FlowTable, Refusals},
+};
 use crate::{
     control::protocol::{Code, Command, Refused},
     dataplane::Dataplane,
     model::{
         Checked, Health, Ineligible, Link, Mac, MemberKey, Neighbour, NoNeighbour, Place, Standing, World,
     },
-    plan::{Composer, Numbers, Tables, plan},
+    plan::{Budget, Composer, Numbers, Tables, plan},
     ring::RingKey,
 };
 
@@ -47,6 +51,9 @@ pub struct Controller<D> {
     /// The last apply failed half-way: what is published must be read anew.
     in_doubt: bool,
     standings: BTreeMap<MemberKey, Standing>,
+    flows: FlowTable,
+    /// Time since the controller's beginning.
+    now: Duration,
 }
 
 impl<D: Dataplane> Controller<D> {
@@ -56,9 +63,16 @@ impl<D: Dataplane> Controller<D> {
     /// The tables can't be read.
     pub fn new(world: World, numbers: Numbers, key: RingKey, dataplane: D) -> anyhow::Result<Self> {
         let published = dataplane.read().context("read the published tables")?;
-        let composer = Composer::new(key);
-        let standings = BTreeMap::new();
-        Ok(Self { world, numbers, composer, dataplane, published, in_doubt: false, standings })
+        let now = Duration::ZERO;
+        let mut composer = Composer::new(key, Budget::new(dataplane.capacity().flows, dataplane.cpus()));
+        composer.adopt(&published, &numbers, now);
+        let (standings, flows) = (BTreeMap::new(), FlowTable::default());
+        Ok(Self { world, numbers, composer, dataplane, published, in_doubt: false, standings, flows, now })
+    }
+
+    /// Whatever comes next happens at `now`, counted from the controller's beginning.
+    pub fn time(&mut self, now: Duration) {
+        self.now = now;
     }
 
     /// Intent and knowledge.
@@ -95,10 +109,10 @@ impl<D: Dataplane> Controller<D> {
     /// # Errors
     /// Why it is refused.
     pub fn command(&mut self, command: &Command) -> Result<Vec<Transition>, Refused> {
-        let before = (self.world.clone(), self.numbers.clone());
+        let before = (self.world.clone(), self.numbers.clone(), self.composer.clone());
         let done = self.try_command(command);
         if done.is_err() {
-            (self.world, self.numbers) = before;
+            (self.world, self.numbers, self.composer) = before;
         }
         done
     }
@@ -152,16 +166,36 @@ impl<D: Dataplane> Controller<D> {
         if self.in_doubt {
             self.published = self.dataplane.read().context("read the published tables")?;
             self.in_doubt = false;
+            self.composer.repair(&self.published, &self.numbers, self.now);
+            self.flows.repaired(self.now);
         }
-        let wanted = self.composer.compose(&self.world, &mut self.numbers);
+        let before = self.composer.clone();
+        let wanted = self.composer.compose(&self.world, &mut self.numbers, &self.published, self.now);
         let operations = plan(&self.published, &wanted);
         if !operations.is_empty() {
             self.in_doubt = true;
-            self.dataplane.apply(&operations).context("publish tables")?;
+            if let Err(error) = self.dataplane.apply(&operations) {
+                self.composer = before;
+                return Err(error.context("publish tables"));
+            }
             self.in_doubt = false;
         }
         self.published = wanted;
         Ok(self.transitions())
+    }
+
+    /// Looks after the flow table, once a second: sweeps it if it is time, lets slots go that need not be tracked any more,
+    /// and shares out what may be written in the next second. What follows is published with the next
+    /// [`publish`](Self::publish). Tells which services had flows that were not tracked, after a sweep.
+    ///
+    /// # Errors
+    /// The dataplane failed.
+    pub fn look_after_flows(&mut self) -> anyhow::Result<Refusals> {
+        if self.in_doubt {
+            return Ok(Refusals::new());
+        }
+        let Self { flows, dataplane, composer, numbers, published, now, .. } = self;
+        flows.look_after(dataplane, composer, numbers, published, *now)
     }
 
     /// The members whose standing differs from that at the last call.
@@ -185,23 +219,29 @@ pub(super) fn adopt(
     labels: &BTreeMap<vip_common::MemberId, MemberKey>,
 ) {
     for (id, key) in labels {
-        let Some(entry) = published.members.get(id) else { continue };
+        let Some(entry) = published.members.get(id).map(|entry| entry.member) else { continue };
         let (service, backend) = (world.intent.services().get(&key.0), world.intent.backends().get(&key.1));
         let (Some(service), Some(backend)) = (service, backend) else { continue };
-        let Some(egress) = published.egresses.get(&entry.egress) else { continue };
-        if let Some(address) = backend.address_for(service.address.vip) {
-            let neighbour = Neighbour { mac: Mac(entry.mac), ifindex: egress.ifindex };
-            world.neighbours.entry(address).or_insert(Ok(Place::Link(neighbour)));
+        let place = match (entry.state, published.egresses.get(&entry.egress)) {
+            (Entry::HERE, _) => Place::Here,
+            (_, Some(egress)) => Place::Link(Neighbour { mac: Mac(entry.mac), ifindex: egress.ifindex }),
+            (_, None) => continue,
+        };
+        // A dead one keeps the way that led to it: without a check, that it leads nowhere may be why it is dead.
+        if let Some(address) = backend.address_for(service.address.vip)
+            && (entry.is_alive() || service.check.is_some())
+        {
+            world.neighbours.entry(address).or_insert(Ok(place));
         }
         if service.check.is_some() {
-            let up = entry.state == vip_common::tables::Member::UP;
             let wanted = world.intent.admin(&key.0, &key.1) != crate::model::Admin::Disabled;
-            let health = match (up, wanted) {
+            let health = match (entry.is_alive(), wanted) {
                 (true, _) => Health::Up,
                 (false, true) => Health::Down,
                 (false, false) => Health::Unknown,
             };
-            let cause = if up { String::new() } else { "since before the controller started".to_owned() };
+            let was_down = || "since before the controller started".to_owned();
+            let cause = if entry.is_alive() { String::new() } else { was_down() };
             world.checked.insert(key.clone(), Checked { health, cause });
         }
     }

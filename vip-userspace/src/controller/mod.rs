@@ -3,6 +3,7 @@
 
 mod commands;
 mod core;
+mod flows;
 mod memory;
 mod offline;
 mod run;
@@ -15,6 +16,7 @@ mod tests;
 
 pub use self::{
     core::{Controller, Transition},
+    flows::Refusals,
     memory::Memory,
     offline::{detach, offline_status},
     run::{RunOptions, run},

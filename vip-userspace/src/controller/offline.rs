@@ -45,6 +45,7 @@ pub fn offline_status(places: &Places) -> anyhow::Result<Option<Status>> {
         numbers: &numbers,
         published: &pinned.tables,
         counts: &pinned.counts,
+        flow_entries: pinned.capacity.flows,
         ages: BTreeMap::new(),
     };
     Ok(Some(sources.status()))

@@ -30,7 +30,7 @@ use crate::{
     dataplane::{Dataplane as _, KernelDataplane},
     health::{CheckId, CheckSpec, Checker, Verdict},
     model::{AttachMode, Health, Mac, MemberKey},
-    net::{Groups, NetError, NetEvent, Way, routes},
+    net::{Groups, NetError, NetEvent, Way, addresses, routes},
     places::Places,
 };
 
@@ -79,6 +79,14 @@ pub async fn run(options: RunOptions) -> Result<(), Refused> {
     let ended = running.follow().await.map_err(failed);
     running.answer_the_last().await;
     ended
+}
+
+/// The addresses of this box, and those VIPs that it takes for its own without having them.
+async fn local(vips: BTreeSet<IpAddr>) -> Result<BTreeSet<IpAddr>, NetError> {
+    let here = routes(vips).await?.into_iter().filter(|(_, route)| *route == Ok(Way::Here));
+    let mut local = addresses().await?;
+    local.extend(here.map(|(vip, _)| vip));
+    Ok(local)
 }
 
 /// The loop, with all that it talks to.
@@ -139,6 +147,7 @@ impl Loop {
                 _ = interrupted.recv() => Event::End("SIGINT"),
                 _ = terminated.recv() => Event::End("SIGTERM"),
             };
+            self.controller.time(self.began.elapsed());
             match event {
                 Event::Request(request) => {
                     if self.request(request).await {
@@ -208,14 +217,19 @@ impl Loop {
         }
     }
 
-    /// What nobody tells of: whether a VIP is an address of this box.
+    /// What nobody tells of: the addresses of this box, and how full the flow table is.
     async fn look_after(&mut self) {
-        match routes(self.controller.world().vips()).await {
-            Ok(routes) => {
-                let local = routes.into_iter().filter(|(_, route)| *route == Ok(Way::Here));
-                self.controller.local(local.map(|(vip, _)| vip).collect());
-            }
+        match local(self.controller.world().vips()).await {
+            Ok(local) => self.controller.local(local),
             Err(error) => warn!("{error}: a VIP on this box may not be noticed"),
+        }
+        match self.controller.look_after_flows() {
+            Ok(refusals) => {
+                for (service, flows) in refusals {
+                    warn!("{}", super::words::of_refusals(&service, flows));
+                }
+            }
+            Err(error) => error!("{error:#}; trying again in {} s", TICK.as_secs()),
         }
     }
 
@@ -277,6 +291,7 @@ impl Loop {
             numbers: self.controller.numbers(),
             published: self.controller.published(),
             counts: &counts,
+            flow_entries: self.controller.dataplane().capacity().flows,
             ages,
         };
         Ok(Answer::Status(Box::new(sources.status())))

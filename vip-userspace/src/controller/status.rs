@@ -2,14 +2,17 @@
 
 use std::collections::BTreeMap;
 
-use vip_common::{MemberId, tables::MemberCount};
+use vip_common::{
+    MemberId,
+    tables::{MemberCount, Slot},
+};
 
 use crate::{
     control::protocol::{
-        BackendStatus, InterfaceStatus, MemberStatus, NeighbourStatus, ReasonStatus, ServiceStatus, Status,
-        Totals, Why,
+        BackendStatus, FlowTableStatus, InterfaceStatus, MemberStatus, NeighbourStatus, ReasonStatus,
+        ServiceStatus, Status, Totals, Why,
     },
-    dataplane::Counts,
+    dataplane::{Counts, FlowCounts},
     model::{Backend, Member, MemberKey, Place, Service, Standing, World},
     plan::{Numbers, Tables},
 };
@@ -24,6 +27,8 @@ pub(super) struct Sources<'a> {
     pub(super) numbers: &'a Numbers,
     pub(super) published: &'a Tables,
     pub(super) counts: &'a Counts,
+    /// Entries of the flow table of each address family.
+    pub(super) flow_entries: u32,
     /// Whole seconds since a member's eligibility changed.
     pub(super) ages: BTreeMap<MemberKey, u64>,
 }
@@ -40,7 +45,7 @@ impl Sources<'_> {
             services: self.world.intent.services().values().map(|service| self.service(service)).collect(),
             backends: self.world.intent.backends().values().map(|backend| self.backend(backend)).collect(),
             reasons: ReasonStatus::all(&self.counts.reasons),
-            flow_table: None,
+            flow_table: Some(self.flow_table()),
             interfaces: self.interfaces,
         }
     }
@@ -66,7 +71,7 @@ impl Sources<'_> {
             fragments: service.fragments,
             no_backend: service.no_backend,
             role: self.world.intent.vip(service.address.vip).role,
-            tracked_slots: 0,
+            tracked_slots: count(self.slots(service).filter(|slot| slot.is_tracked())),
             check: service.check.clone(),
             eligible: count(members.iter().filter(|member| member.eligible)),
             total: count(members.iter()),
@@ -144,18 +149,38 @@ impl Sources<'_> {
     /// How many slots of the service's ring name each member.
     fn owned(&self, service: &Service) -> BTreeMap<MemberId, u32> {
         let mut owned = BTreeMap::new();
-        let ring =
-            self.numbers.ring(&service.name).and_then(|(place, _)| self.published.rings.get(&place.first));
-        for slot in ring.into_iter().flat_map(|ring| ring.iter()) {
+        for slot in self.slots(service) {
             *owned.entry(slot.current).or_default() += 1;
         }
         owned
     }
 
+    /// The slots of a service's ring.
+    fn slots(&self, service: &Service) -> impl Iterator<Item = &Slot> {
+        let places = self.numbers.places_of(&service.name);
+        let ring = places.and_then(|places| self.published.rings.get(&places.ring.first));
+        ring.into_iter().flat_map(|ring| ring.iter())
+    }
+
+    fn flow_table(&self) -> FlowTableStatus {
+        let FlowCounts { live, deleted, inserted, refused } = self.counts.flows;
+        let services = self.world.intent.services().values();
+        let tracked = services.flat_map(|service| self.slots(service)).filter(|slot| slot.is_tracked());
+        FlowTableStatus {
+            live,
+            inserted,
+            refused,
+            deleted,
+            evicted: inserted.saturating_sub(live).saturating_sub(deleted),
+            capacity: 2 * u64::from(self.flow_entries),
+            tracked_slots: tracked.count() as u64,
+        }
+    }
+
     fn totals(&self, id: MemberId) -> Totals {
-        let MemberCount { packets, bytes, flows } =
+        let MemberCount { packets, bytes, flows, bounced } =
             self.counts.members.get(&id).copied().unwrap_or_else(bytemuck::Zeroable::zeroed);
-        Totals { packets, bytes, flows, bounced: 0 }
+        Totals { packets, bytes, flows, bounced }
     }
 
     fn interface(&self, ifindex: u32) -> Option<String> {

@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 
 use vip_common::{
-    Action, MemberId, Reason, direct,
+    Action, MemberId, Reason,
     headers::{ETHERTYPE_IPV4, TCP},
     host::HostFrame,
 };
@@ -20,7 +20,7 @@ use crate::{
     ring::RingKey,
 };
 
-const CAPACITY: Capacity = Capacity { slots: 4096, members: 16, services: 4, flows: 64, fragments: 64 };
+const CAPACITY: Capacity = Capacity { slots: 4096, members: 16, services: 4, flows: 1 << 16, fragments: 64 };
 const PORT: u32 = 3;
 const OWN: Mac = Mac([2, 0, 0, 0, 0, 9]);
 
@@ -83,13 +83,25 @@ fn controller(dataplane: &FakeDataplane) -> Controller<FakeDataplane> {
     controller
 }
 
-/// Which backend gets each of 2,000 flows; 0 where it is dropped for want of one.
-fn owners(dataplane: &FakeDataplane) -> Vec<u8> {
-    let tables = dataplane.host_tables();
-    (0..2000_u16).map(|flow| owner(&tables, flow)).collect()
+const SYN: u8 = 2;
+const ACK: u8 = 16;
+
+/// Which backend gets a segment with these flags of each of 2,000 flows; 0 where it is dropped for want of one.
+fn send(dataplane: &FakeDataplane, flags: u8) -> Vec<u8> {
+    (0..2000_u16).map(|flow| owner(dataplane, flow, flags)).collect()
 }
 
-fn owner(tables: &vip_common::host::HostTables, flow: u16) -> u8 {
+/// Which backend each of them lives on.
+fn owners(dataplane: &FakeDataplane) -> Vec<u8> {
+    send(dataplane, ACK)
+}
+
+/// How many flows live elsewhere.
+fn differing(one: &[u8], other: &[u8]) -> usize {
+    one.iter().zip(other).filter(|(one, other)| one != other).count()
+}
+
+fn owner(dataplane: &FakeDataplane, flow: u16, flags: u8) -> u8 {
     let mut bytes = vec![0; 54];
     bytes[..6].copy_from_slice(&OWN.0);
     bytes[12..14].copy_from_slice(&ETHERTYPE_IPV4);
@@ -102,8 +114,11 @@ fn owner(tables: &vip_common::host::HostTables, flow: u16) -> u8 {
     bytes[34..36].copy_from_slice(&(1024 + flow).to_be_bytes());
     bytes[36..38].copy_from_slice(&80_u16.to_be_bytes());
     bytes[46] = 0x50;
+    bytes[47] = flags;
+    // A SYN has a number of its own; what comes after it continues.
+    bytes[41] = u8::from(flags != SYN);
     let mut frame = HostFrame::new(&bytes, PORT);
-    let action = direct(&mut frame, tables);
+    let action = dataplane.direct(&mut frame);
     if action == Action::drop(Reason::NoBackend) {
         return 0;
     }
@@ -127,9 +142,13 @@ fn a_death_moves_the_flows_of_the_dead_and_no_others_and_a_return_takes_back_jus
     for (before, after) in before.iter().zip(owners(&dataplane)) {
         assert!(if *before == 2 { after != 2 && after != 0 } else { after == *before });
     }
+    let meanwhile = owners(&dataplane);
     controller.verdict(member(2), Health::Up, String::new());
     controller.publish().expect("published");
-    assert_eq!(owners(&dataplane), before);
+    // Flows stay where they have begun by now; new ones find everything as it was.
+    assert_eq!(differing(&owners(&dataplane), &meanwhile), 0);
+    dataplane.forget_flows();
+    assert_eq!(differing(&send(&dataplane, SYN), &before), 0);
 }
 
 #[test]
@@ -145,17 +164,21 @@ fn without_an_eligible_member_packets_are_dropped_for_want_of_one() {
 
 #[test]
 fn what_fails_half_way_is_repaired_at_the_next_attempt_whatever_is_wanted_then() {
-    let dataplane = FakeDataplane::new(CAPACITY);
-    let mut controller = controller(&dataplane);
-    let before = owners(&dataplane);
     for succeed in 0..8 {
+        let dataplane = FakeDataplane::new(CAPACITY);
+        let mut controller = controller(&dataplane);
+        let before = owners(&dataplane);
         controller.verdict(member(3), Health::Down, "timed out".to_owned());
         dataplane.fail_after(succeed);
         assert!(controller.publish().is_err(), "after {succeed}");
-        // By now it is up again: what was written half-way must go.
+        let meanwhile = owners(&dataplane);
+        assert!(differing(&before, &meanwhile) < 100);
+        // By now it is up again: new flows find what was written half-way undone, those begun meanwhile stay.
         controller.verdict(member(3), Health::Up, String::new());
         controller.publish().expect("published");
-        assert_eq!(owners(&dataplane), before, "after {succeed}");
+        assert_eq!(differing(&owners(&dataplane), &meanwhile), 0, "after {succeed}");
+        dataplane.forget_flows();
+        assert_eq!(differing(&send(&dataplane, SYN), &before), 0, "after {succeed}");
     }
 }
 
@@ -164,12 +187,14 @@ fn a_command_that_the_kernel_refuses_has_changed_nothing() {
     let dataplane = FakeDataplane::new(CAPACITY);
     let mut controller = controller(&dataplane);
     let (before, intent) = (owners(&dataplane), controller.world().intent.clone());
-    dataplane.fail_after(1);
+    let tables = controller.published().clone();
+    dataplane.fail_after(0);
     let disable = Command::SetAdmin { backend: backend(1).name, service: None, admin: Admin::Disabled };
     assert_eq!(controller.command(&disable).map_err(|refused| refused.code), Err(Code::Kernel));
     assert_eq!(controller.world().intent, intent);
     controller.publish().expect("published");
-    assert_eq!(owners(&dataplane), before);
+    assert_eq!(controller.published(), &tables);
+    assert_eq!(differing(&owners(&dataplane), &before), 0);
     controller.command(&disable).expect("done");
     assert!(owners(&dataplane).iter().all(|owner| *owner != 1));
 }
@@ -206,7 +231,7 @@ fn a_controller_that_adopts_what_is_published_writes_nothing() {
     second.port(PORT, "eth0".to_owned(), OWN);
     second.publish().expect("published");
     assert_eq!(dataplane.applied(), []);
-    assert_eq!(owners(&dataplane), before);
+    assert_eq!(differing(&owners(&dataplane), &before), 0);
 }
 
 #[test]
@@ -229,7 +254,7 @@ fn without_labels_adopted_tables_are_replaced_without_a_packet_dropped() {
     let mut second = Controller::new(world, numbers, key(), dataplane.clone()).expect("a controller");
     second.port(PORT, "eth0".to_owned(), OWN);
     second.publish().expect("published");
-    assert_eq!(owners(&dataplane), before);
+    assert_eq!(differing(&owners(&dataplane), &before), 0);
 }
 
 #[test]
@@ -238,7 +263,8 @@ fn a_removed_member_leaves_no_entry_and_its_id_is_given_again_with_new_counters(
     let mut controller = controller(&dataplane);
     let id = controller.numbers().member(&member(2)).expect("an id");
     controller.command(&Command::RemoveBackend { name: backend(2).name, service: None }).expect("done");
-    assert!(!controller.published().members.contains_key(&id));
+    let entry = controller.published().members[&id];
+    assert_eq!((entry.member.state, entry.generation), (0, 2), "only its generation is kept");
     dataplane.forget_applied();
     controller
         .command(&Command::AddBackend {
@@ -252,7 +278,10 @@ fn a_removed_member_leaves_no_entry_and_its_id_is_given_again_with_new_counters(
         .expect("done");
     let key = (member(1).0, backend(5).name);
     assert_eq!(controller.numbers().member(&key), Some(id));
+    assert_eq!(controller.published().members[&id].generation, 3);
     let cleared =
         |operation: &Operation| matches!(operation, Operation::ClearCounts(MemberId(n)) if *n == id.0);
     assert!(dataplane.applied().iter().any(cleared));
 }
+
+mod flows;

@@ -53,6 +53,14 @@ pub(super) fn of_command(command: &Command) -> String {
     }
 }
 
+/// The line that tells of flows that could not be tracked.
+pub(super) fn of_refusals(service: &ServiceName, flows: u64) -> String {
+    format!(
+        "service {service}: {flows} flows were not written to the flow table, for its share is used up: they stay where \
+         the ring has them, and may move when its slots settle. Raise `capacity.flows`, or find who floods it"
+    )
+}
+
 fn from(service: Option<&ServiceName>) -> String {
     service.map_or_else(String::new, |service| format!(" from service {service}"))
 }

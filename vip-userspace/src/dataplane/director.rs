@@ -6,14 +6,19 @@ use std::{
     path::PathBuf,
 };
 
-use aya::{Ebpf, EbpfLoader, programs::Xdp};
+use aya::{
+    Ebpf, EbpfLoader, TestRun as _,
+    programs::{RawTracePoint, RawTracePointRunOptions, Xdp},
+    util::online_cpus,
+};
+use vip_common::tables::InsertCount;
 
 use super::{
-    Capacity, Counts, Dataplane,
+    Capacity, Counts, Dataplane, Swept,
     error::DataplaneError,
     interface,
     maps::Maps,
-    object::{DIRECTOR, PROGRAM},
+    object::{DIRECTOR, PROGRAM, SWEEPER},
     packet_log::PacketLog,
     shapes::{Shape, port_entries, shapes},
 };
@@ -55,6 +60,7 @@ impl Director {
         }
         let mut ebpf = loader.load(DIRECTOR).map_err(DataplaneError::aya("make the tables in the kernel"))?;
         program(&mut ebpf)?.load().map_err(DataplaneError::aya(format!("load the program {PROGRAM}")))?;
+        sweeper(&mut ebpf)?.load().map_err(DataplaneError::aya(format!("load the program {SWEEPER}")))?;
         // Only now: the program needs the tables' descriptors until it is loaded, and a mapped table closes its own.
         let maps = Maps::new(|name| {
             ebpf.take_map(name)
@@ -68,7 +74,7 @@ impl Director {
     /// # Errors
     /// Never, with the object of this build.
     pub fn program(&self) -> Result<&Xdp, DataplaneError> {
-        let program = self.ebpf.program(PROGRAM).ok_or_else(no_program)?;
+        let program = self.ebpf.program(PROGRAM).ok_or_else(|| no_program(PROGRAM))?;
         program.try_into().map_err(DataplaneError::aya(PROGRAM))
     }
 
@@ -94,12 +100,17 @@ impl Director {
 }
 
 fn program(ebpf: &mut Ebpf) -> Result<&mut Xdp, DataplaneError> {
-    let program = ebpf.program_mut(PROGRAM).ok_or_else(no_program)?;
+    let program = ebpf.program_mut(PROGRAM).ok_or_else(|| no_program(PROGRAM))?;
     program.try_into().map_err(DataplaneError::aya(PROGRAM))
 }
 
-fn no_program() -> DataplaneError {
-    DataplaneError::Broken(format!("the object has no program {PROGRAM}"))
+fn sweeper(ebpf: &mut Ebpf) -> Result<&mut RawTracePoint, DataplaneError> {
+    let program = ebpf.program_mut(SWEEPER).ok_or_else(|| no_program(SWEEPER))?;
+    program.try_into().map_err(DataplaneError::aya(SWEEPER))
+}
+
+fn no_program(name: &str) -> DataplaneError {
+    DataplaneError::Broken(format!("the object has no program {name}"))
 }
 
 impl Dataplane for Director {
@@ -116,5 +127,26 @@ impl Dataplane for Director {
 
     fn counts(&self) -> anyhow::Result<Counts> {
         Ok(self.maps.counts()?)
+    }
+
+    fn sweep(&mut self) -> anyhow::Result<Swept> {
+        self.maps.prepare_sweep();
+        let program = sweeper(&mut self.ebpf)?;
+        program
+            .test_run(RawTracePointRunOptions::default())
+            .map_err(DataplaneError::aya("sweep the flow table"))?;
+        Ok(self.maps.swept()?)
+    }
+
+    fn inserts(&self, service: u32) -> anyhow::Result<InsertCount> {
+        Ok(self.maps.inserts(service)?)
+    }
+
+    fn capacity(&self) -> Capacity {
+        self.maps.capacity()
+    }
+
+    fn cpus(&self) -> u32 {
+        online_cpus().ok().and_then(|cpus| u32::try_from(cpus.len()).ok()).unwrap_or(1)
     }
 }

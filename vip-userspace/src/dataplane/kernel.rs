@@ -4,9 +4,10 @@
 use std::{io, path::PathBuf};
 
 use aya::programs::loaded_programs;
+use vip_common::tables::InsertCount;
 
 use super::{
-    AttachMode, Capacity, Counts, Dataplane, Mode,
+    AttachMode, Capacity, Counts, Dataplane, Mode, Swept,
     detach::detach,
     director::Director,
     error::DataplaneError,
@@ -177,12 +178,6 @@ impl KernelDataplane {
         attached(&self.pins)
     }
 
-    /// How much the tables hold.
-    #[must_use]
-    pub fn capacity(&self) -> Capacity {
-        self.director.maps.capacity()
-    }
-
     /// Takes back what this run made, after a refusal: its links, and all pins if there were none before.
     ///
     /// # Errors
@@ -223,6 +218,22 @@ impl Dataplane for KernelDataplane {
 
     fn counts(&self) -> anyhow::Result<Counts> {
         self.director.counts()
+    }
+
+    fn sweep(&mut self) -> anyhow::Result<Swept> {
+        self.director.sweep()
+    }
+
+    fn inserts(&self, service: u32) -> anyhow::Result<InsertCount> {
+        self.director.inserts(service)
+    }
+
+    fn capacity(&self) -> Capacity {
+        self.director.capacity()
+    }
+
+    fn cpus(&self) -> u32 {
+        self.director.cpus()
     }
 }
 

@@ -26,10 +26,10 @@ unsafe impl Send for Words {}
 unsafe impl Sync for Words {}
 
 impl Words {
-    /// Maps an array map (`BPF_F_MMAPABLE`, values of 8 bytes) of `len` entries.
+    /// Maps an array map (`BPF_F_MMAPABLE`, values of whole words) of `len` words.
     ///
     /// # Errors
-    /// The kernel refuses, as it does where the map is not mmapable or has fewer entries.
+    /// The kernel refuses, as it does where the map is not mmapable or has fewer words.
     pub(super) fn map(map: BorrowedFd<'_>, len: u32) -> io::Result<Self> {
         let len = len as usize;
         let access = ProtFlags::READ | ProtFlags::WRITE;
@@ -57,6 +57,13 @@ impl Words {
             .filter(|(_, w)| *w != 0)
     }
 
+    /// Sets all words to zero. Only those that are not are written: the others may never have been touched.
+    pub(super) fn clear(&mut self) {
+        for word in self.words().iter().filter(|word| word.load(Ordering::Acquire) != 0) {
+            word.store(0, Ordering::Release);
+        }
+    }
+
     /// Replaces a word in one store; `None` past the end. Whoever sees it also sees what was written before.
     #[must_use]
     pub(super) fn set(&mut self, index: u32, word: u64) -> Option<()> {
@@ -65,8 +72,8 @@ impl Words {
 
     fn words(&self) -> &[AtomicU64] {
         // SAFETY: `start` is the page-aligned start of a mapping of at least `len * 8` bytes that only `drop` ends;
-        // the kernel maps an array of that many entries or fails. All access to it from here is atomic, any bits are a
-        // valid word, and programs in the kernel only read it.
+        // the kernel maps an array of that many words or fails. All access to it from here is atomic, any bits are a
+        // valid word, and programs in the kernel read and write whole words.
         unsafe { slice::from_raw_parts(self.start.as_ptr(), self.len) }
     }
 }

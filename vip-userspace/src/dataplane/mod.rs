@@ -18,7 +18,10 @@ mod xdp_link;
 
 use std::collections::BTreeMap;
 
-use vip_common::{MemberId, tables::MemberCount};
+use vip_common::{
+    MemberId,
+    tables::{InsertCount, MemberCount},
+};
 
 pub use self::{
     detach::{Detached, detach},
@@ -37,6 +40,40 @@ pub struct Counts {
     pub members: BTreeMap<MemberId, MemberCount>,
     /// Packets by [`Reason`](vip_common::Reason), in the order of `Reason::ALL`.
     pub reasons: Vec<u64>,
+    /// What became of the flow table.
+    pub flows: FlowCounts,
+}
+
+/// What became of the flow table, of both address families.
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
+pub struct FlowCounts {
+    /// Entries of live flows at the last sweep.
+    pub live: u64,
+    /// Entries that sweeps deleted.
+    pub deleted: u64,
+    /// Entries written.
+    pub inserted: u64,
+    /// Entries not written, for want of allowance.
+    pub refused: u64,
+}
+
+/// What a sweep of the flow table found.
+#[derive(Clone, PartialEq, Eq, Default, Debug)]
+pub struct Swept {
+    /// Entries of live flows.
+    pub live: u64,
+    /// Which slots have live flows elsewhere than where their new ones go: words of 64 slots, but for those that are zero.
+    pub held: BTreeMap<u32, u64>,
+    /// Live flows by member; members without one are left out.
+    pub flows: BTreeMap<MemberId, u64>,
+}
+
+impl Swept {
+    /// Whether the slot with this index in `RINGS` has a live flow elsewhere than where its new ones go.
+    #[must_use]
+    pub fn is_held(&self, slot: u32) -> bool {
+        self.held.get(&(slot / 64)).is_some_and(|word| word >> (slot % 64) & 1 != 0)
+    }
 }
 
 /// The tables that packets are directed by. The controller's loop is the only one that writes them.
@@ -58,4 +95,22 @@ pub trait Dataplane {
     /// # Errors
     /// A counter can't be read.
     fn counts(&self) -> anyhow::Result<Counts>;
+
+    /// Looks at all entries of the flow table, deletes those of flows that are over and tells of the others.
+    ///
+    /// # Errors
+    /// The sweeper can't be run, or what it found can't be read.
+    fn sweep(&mut self) -> anyhow::Result<Swept>;
+
+    /// What a service wrote to the flow table so far, on all CPUs, by its number.
+    ///
+    /// # Errors
+    /// The counter can't be read.
+    fn inserts(&self, service: u32) -> anyhow::Result<InsertCount>;
+
+    /// How much the tables hold.
+    fn capacity(&self) -> Capacity;
+
+    /// How many CPUs packets come in on, at most.
+    fn cpus(&self) -> u32;
 }

@@ -8,3 +8,6 @@ pub static MEASURE: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"),
 
 /// Name of the director's XDP program, and of its pin.
 pub const PROGRAM: &str = "director";
+
+/// Name of the program that sweeps the flow table.
+pub const SWEEPER: &str = "sweeper";

@@ -34,7 +34,7 @@ pub(super) struct Pins {
 
 /// The tables to have: what is pinned fits, what is missing is to be made.
 pub(super) struct Wanted {
-    pub(super) shapes: [Shape; 10],
+    pub(super) shapes: Vec<Shape>,
     /// How many are pinned already.
     pub(super) pinned: usize,
 }

@@ -1,7 +1,7 @@
 //! The shapes that the tables must have in the kernel. It knows no pin and makes nothing.
 
 use aya::maps::MapType;
-use vip_common::tables::{VIP_WORDS, names};
+use vip_common::tables::{REASON_ENTRIES, VIP_WORDS, names};
 
 use super::Capacity;
 
@@ -22,23 +22,39 @@ pub(super) struct Shape {
 }
 
 /// All tables, for a capacity and a number of ports.
-pub(super) fn shapes(capacity: Capacity, ports: u32) -> [Shape; 10] {
+pub(super) fn shapes(capacity: Capacity, ports: u32) -> Vec<Shape> {
     let shape = |name, kind, (key, value), flags, entries| Shape { name, kind, key, value, flags, entries };
     let array = |name, value, entries| shape(name, MapType::Array, (4, value), 0, entries);
-    let words = |name, entries| shape(name, MapType::Array, (4, 8), MMAPABLE, entries);
-    let services = |name, key| shape(name, MapType::Hash, (key, 16), NO_PREALLOC, capacity.service_entries());
-    let counts = |name, value, entries| shape(name, MapType::PerCpuArray, (4, value), 0, entries);
-    [
-        words(names::PORTS, ports),
-        words(names::VIPS, VIP_WORDS),
-        services(names::SERVICES4, 8),
-        services(names::SERVICES6, 20),
-        words(names::RINGS, capacity.slots),
-        words(names::MEMBERS, capacity.member_entries()),
+    let words = |name, value, entries| shape(name, MapType::Array, (4, value), MMAPABLE, entries);
+    let hash = |name, sizes, entries| shape(name, MapType::Hash, sizes, NO_PREALLOC, entries);
+    let wide = |name, key| shape(name, MapType::LpmTrie, (key, 32), NO_PREALLOC, capacity.wide_entries());
+    let forgetting = |name, sizes, entries| shape(name, MapType::LruHash, sizes, 0, entries);
+    let per_cpu = |name, value, entries| shape(name, MapType::PerCpuArray, (4, value), 0, entries);
+    let (members, services) = (capacity.member_entries(), capacity.service_numbers());
+    vec![
+        words(names::PORTS, 8, ports),
+        words(names::VIPS, 8, VIP_WORDS),
+        hash(names::SERVICES4, (8, 32), capacity.service_entries()),
+        hash(names::SERVICES6, (20, 32), capacity.service_entries()),
+        wide(names::WIDE4, 12),
+        wide(names::WIDE6, 24),
+        words(names::RINGS, 8, capacity.slots),
+        words(names::MEMBERS, 16, members),
         array(names::EGRESSES, 16, 256),
+        hash(names::STATIONS, (8, 8), members),
         array(names::FLOW_KEY, 88, 1),
-        counts(names::MEMBER_COUNTS, 24, capacity.member_entries()),
-        counts(names::REASON_COUNTS, 8, 64),
+        forgetting(names::FLOWS4, (12, 24), capacity.flows),
+        forgetting(names::FLOWS6, (24, 24), capacity.flows),
+        words(names::TERMS, 16, services),
+        forgetting(names::FRAGMENTS, (40, 16), capacity.fragments),
+        per_cpu(names::TURNS, 4, services),
+        per_cpu(names::INSERTS, 24, services),
+        per_cpu(names::ANSWERS, 8, 1),
+        per_cpu(names::MEMBER_COUNTS, 32, members),
+        per_cpu(names::REASON_COUNTS, 8, REASON_ENTRIES),
+        array(names::SWEEP, 16, 1),
+        words(names::HELD, 8, capacity.slots.div_ceil(64)),
+        words(names::MEMBER_FLOWS, 8, members),
     ]
 }
 

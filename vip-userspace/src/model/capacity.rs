@@ -2,6 +2,9 @@
 
 use serde::{Deserialize, Serialize};
 
+/// Addresses of this box that the tables have room for, of each family.
+pub const OWN_ADDRESSES: u32 = 256;
+
 /// Sizes of the tables.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct Capacity {
@@ -31,9 +34,22 @@ impl Capacity {
         self.members.saturating_add(1)
     }
 
-    /// Entries of `SERVICES4` and of `SERVICES6`: each service may have a VIP of its own, which has an entry too.
+    /// Entries of `SERVICES4` and of `SERVICES6`: of each service its own, its VIP's, and its VIP's for packets of its
+    /// protocol without ports; and the addresses of this box.
     #[must_use]
     pub const fn service_entries(self) -> u32 {
-        self.services.saturating_mul(2)
+        self.services.saturating_mul(3).saturating_add(OWN_ADDRESSES)
+    }
+
+    /// Entries of `WIDE4` and of `WIDE6`: a range of ports has 30 at most.
+    #[must_use]
+    pub const fn wide_entries(self) -> u32 {
+        self.services.saturating_mul(32)
+    }
+
+    /// Entries of tables by a service's number, which is 1 or more.
+    #[must_use]
+    pub const fn service_numbers(self) -> u32 {
+        self.services.saturating_add(1)
     }
 }

@@ -1,13 +1,14 @@
 //! Asks the kernel about links, routes and neighbours, and has it keep neighbours resolved: one function a question.
 //! What the answers mean is for others.
 
-use std::{io, net::IpAddr};
+use std::{collections::BTreeSet, io, net::IpAddr};
 
 use futures_util::{Stream, StreamExt as _};
 use netlink_packet_core::{NLM_F_ACK, NLM_F_CREATE, NLM_F_DUMP, NLM_F_REPLACE, NLM_F_REQUEST};
 use netlink_packet_core::{NetlinkMessage, NetlinkPayload};
 use netlink_packet_route::{
     AddressFamily, RouteNetlinkMessage as Message,
+    address::{AddressAttribute, AddressMessage},
     link::LinkMessage,
     neighbour::{
         NeighbourAddress, NeighbourAttribute, NeighbourExtFlags, NeighbourFlags, NeighbourMessage,
@@ -59,6 +60,20 @@ impl Kernel {
             }
         }
         Ok(links)
+    }
+
+    /// All addresses of all interfaces.
+    pub(super) async fn addresses(&self) -> Result<BTreeSet<IpAddr>, NetError> {
+        let what = "list addresses";
+        let mut answers = self.ask(Message::GetAddress(AddressMessage::default()), NLM_F_DUMP, what)?;
+        let mut addresses = BTreeSet::new();
+        while let Some(answer) = answers.next().await {
+            match answer.map_err(|source| refused(what.to_owned(), source))? {
+                Message::NewAddress(message) => addresses.extend(own_address(&message)),
+                _ => continue,
+            }
+        }
+        Ok(addresses)
     }
 
     /// The way to an address.
@@ -175,6 +190,22 @@ fn about(ifindex: u32, address: IpAddr) -> NeighbourMessage {
         IpAddr::V6(v6) => NeighbourAddress::Inet6(v6),
     })];
     entry
+}
+
+/// The address that a message is about: on a link between two, the nearer one.
+fn own_address(message: &AddressMessage) -> Option<IpAddr> {
+    let attribute =
+        |found: fn(&AddressAttribute) -> Option<IpAddr>| message.attributes.iter().find_map(found);
+    let local = attribute(|attribute| match attribute {
+        AddressAttribute::Local(address) => Some(*address),
+        _ => None,
+    });
+    local.or_else(|| {
+        attribute(|attribute| match attribute {
+            AddressAttribute::Address(address) => Some(*address),
+            _ => None,
+        })
+    })
 }
 
 const fn family(address: IpAddr) -> AddressFamily {

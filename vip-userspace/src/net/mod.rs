@@ -18,7 +18,7 @@ use std::{io, net::IpAddr};
 pub use classify::Way;
 pub use groups::{GroupError, Groups, Membership, leave};
 pub use link::{Link, Links};
-pub use watcher::{Watcher, release, routes};
+pub use watcher::{Watcher, addresses, release, routes};
 
 use crate::model::{NoNeighbour, Place};
 

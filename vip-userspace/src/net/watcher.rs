@@ -102,6 +102,14 @@ pub async fn routes(
     Ok(routes)
 }
 
+/// Asks once for the addresses of this box.
+///
+/// # Errors
+/// The kernel can't be asked.
+pub async fn addresses() -> Result<BTreeSet<IpAddr>, NetError> {
+    Kernel::connect()?.addresses().await
+}
+
 /// Ends the kernel's care for the neighbours among `addresses` that a [`Watcher`] asked for, in this run or an
 /// earlier one. Entries of others are left alone.
 ///

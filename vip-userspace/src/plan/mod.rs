@@ -1,21 +1,31 @@
 //! From published to wanted tables: an ordered list of idempotent operations. Pure.
 //!
 //! Leaves are published first and roots last (way out, member, slots, service, VIP, port), and taken away in the
-//! opposite order: at every moment between two operations a packet meets tables that agree.
+//! opposite order: at every moment between two operations a packet meets tables that agree. Two things follow that are
+//! easily missed: a service's terms say how its flows are written before any of its slots is tracked, and a member's
+//! generation is raised before it is up again.
 
+mod addresses;
+mod budget;
 mod compose;
 mod numbers;
 mod tables;
 
 use std::collections::BTreeMap;
 
+use bytemuck::Zeroable as _;
 use vip_common::{
     FlowKey, MemberId,
-    tables::{Egress, EgressId, Member, Port, Service, ServiceKey4, ServiceKey6, Slot},
+    tables::{
+        Egress, EgressId, Member, MemberEntry, Port, Service, ServiceKey4, ServiceKey6, Slot, Station, Terms,
+        WideKey4, WideKey6,
+    },
 };
 
+pub use addresses::entry_of;
+pub use budget::Budget;
 pub use compose::Composer;
-pub use numbers::{Full, Numbers, ResizedRing, RingPlace, entry_of};
+pub use numbers::{Full, Numbers, ResizedRing, RingPlace};
 pub use tables::Tables;
 
 /// One write to one table. Doing it twice is doing it once.
@@ -27,16 +37,26 @@ pub enum Operation {
     FlowKey(FlowKey),
     /// `EGRESSES[id]`; `None` clears it.
     Egress(EgressId, Option<Egress>),
-    /// `MEMBERS[id]`; `None` clears it.
+    /// The word of `MEMBERS[id]` that says how it is reached; `None` clears it.
     Member(MemberId, Option<Member>),
+    /// The word of `MEMBERS[id]` that has the generation.
+    Generation(MemberId, u32),
     /// `MEMBER_COUNTS[id]` on all CPUs becomes zero: the id has a new owner.
     ClearCounts(MemberId),
+    /// `TERMS[service id]`; `None` clears it.
+    Terms(u32, Option<Terms>),
+    /// An entry of `STATIONS`; `None` removes it.
+    Station([u8; 6], Option<Station>),
     /// A run of `RINGS`, by the index of its first slot.
     Slots(u32, Vec<Slot>),
     /// An entry of `SERVICES4`; `None` removes it.
     Service4(ServiceKey4, Option<Service>),
     /// An entry of `SERVICES6`; `None` removes it.
     Service6(ServiceKey6, Option<Service>),
+    /// An entry of `WIDE4`; `None` removes it.
+    Wide4(WideKey4, Option<Service>),
+    /// An entry of `WIDE6`; `None` removes it.
+    Wide6(WideKey6, Option<Service>),
     /// A word of `VIPS`.
     VipWord(u32, u64),
 }
@@ -49,6 +69,7 @@ pub fn plan(published: &Tables, wanted: &Tables) -> Vec<Operation> {
     let mut operations = Vec::new();
     take_away_roots(published, wanted, &mut operations);
     add_leaves(published, wanted, &mut operations);
+    add_slots(published, wanted, &mut operations);
     add_roots(published, wanted, &mut operations);
     take_away_leaves(published, wanted, &mut operations);
     operations
@@ -67,22 +88,30 @@ fn take_away_roots(published: &Tables, wanted: &Tables, operations: &mut Vec<Ope
         .extend(gone(&published.services4, &wanted.services4).map(|key| Operation::Service4(key, None)));
     operations
         .extend(gone(&published.services6, &wanted.services6).map(|key| Operation::Service6(key, None)));
+    operations.extend(gone(&published.wide4, &wanted.wide4).map(|key| Operation::Wide4(key, None)));
+    operations.extend(gone(&published.wide6, &wanted.wide6).map(|key| Operation::Wide6(key, None)));
 }
 
 fn add_leaves(published: &Tables, wanted: &Tables, operations: &mut Vec<Operation>) {
     if let Some(key) = wanted.flow_key.filter(|_| wanted.flow_key != published.flow_key) {
         operations.push(Operation::FlowKey(key));
     }
-    operations.extend(
-        changed(&published.egresses, &wanted.egresses).map(|(id, value)| Operation::Egress(id, Some(value))),
-    );
-    // A member that goes down is still named by slots that have not moved: until then it keeps its entry.
-    for (id, member) in changed(&published.members, &wanted.members).filter(|(_, member)| is_up(member)) {
-        if !published.members.contains_key(&id) {
-            operations.push(Operation::ClearCounts(id));
+    operations.extend(terms(published, wanted, true));
+    let egresses = changed(&published.egresses, &wanted.egresses);
+    operations.extend(egresses.map(|(id, value)| Operation::Egress(id, Some(value))));
+    for change in members(published, wanted).filter(|change| !change.declines()) {
+        if change.old.member.state == 0 {
+            operations.push(Operation::ClearCounts(change.id));
         }
-        operations.push(Operation::Member(id, Some(member)));
+        // While it is down still: its flows of before are nobody's when it is up.
+        operations.extend(change.generation());
+        operations.extend(change.member());
     }
+    let stations = changed(&published.stations, &wanted.stations);
+    operations.extend(stations.map(|(mac, value)| Operation::Station(mac, Some(value))));
+}
+
+fn add_slots(published: &Tables, wanted: &Tables, operations: &mut Vec<Operation>) {
     for (first, ring) in &wanted.rings {
         match published.rings.get(first) {
             Some(old) if std::sync::Arc::ptr_eq(old, ring) => {}
@@ -94,14 +123,18 @@ fn add_leaves(published: &Tables, wanted: &Tables, operations: &mut Vec<Operatio
 }
 
 fn add_roots(published: &Tables, wanted: &Tables, operations: &mut Vec<Operation>) {
-    operations.extend(
-        changed(&published.services4, &wanted.services4)
-            .map(|(key, value)| Operation::Service4(key, Some(value))),
-    );
-    operations.extend(
-        changed(&published.services6, &wanted.services6)
-            .map(|(key, value)| Operation::Service6(key, Some(value))),
-    );
+    let wide4 = changed(&published.wide4, &wanted.wide4);
+    operations.extend(wide4.map(|(key, value)| Operation::Wide4(key, Some(value))));
+    let wide6 = changed(&published.wide6, &wanted.wide6);
+    operations.extend(wide6.map(|(key, value)| Operation::Wide6(key, Some(value))));
+    let services4 = changed(&published.services4, &wanted.services4);
+    let (vips4, services4) = services4.partition::<Vec<_>, _>(|(key, _)| *key == ServiceKey4::vip(key.vip));
+    operations.extend(services4.into_iter().map(|(key, value)| Operation::Service4(key, Some(value))));
+    let services6 = changed(&published.services6, &wanted.services6);
+    let (vips6, services6) = services6.partition::<Vec<_>, _>(|(key, _)| *key == ServiceKey6::vip(key.vip));
+    operations.extend(services6.into_iter().map(|(key, value)| Operation::Service6(key, Some(value))));
+    operations.extend(vips4.into_iter().map(|(key, value)| Operation::Service4(key, Some(value))));
+    operations.extend(vips6.into_iter().map(|(key, value)| Operation::Service6(key, Some(value))));
     let published_words = published.vip_words();
     for (index, word) in wanted.vip_words() {
         let before = published_words.get(&index).copied().unwrap_or_default();
@@ -109,26 +142,79 @@ fn add_roots(published: &Tables, wanted: &Tables, operations: &mut Vec<Operation
             operations.push(Operation::VipWord(index, word));
         }
     }
-    operations.extend(
-        changed(&published.ports, &wanted.ports)
-            .map(|(ifindex, value)| Operation::Port(ifindex, Some(value))),
-    );
-}
-
-fn is_up(member: &Member) -> bool {
-    member.state == Member::UP
+    let ports = changed(&published.ports, &wanted.ports);
+    operations.extend(ports.map(|(ifindex, value)| Operation::Port(ifindex, Some(value))));
 }
 
 fn take_away_leaves(published: &Tables, wanted: &Tables, operations: &mut Vec<Operation>) {
-    let down = changed(&published.members, &wanted.members).filter(|(_, member)| !is_up(member));
-    for (id, member) in down {
-        if !published.members.contains_key(&id) {
-            operations.push(Operation::ClearCounts(id));
-        }
-        operations.push(Operation::Member(id, Some(member)));
+    operations.extend(gone(&published.stations, &wanted.stations).map(|mac| Operation::Station(mac, None)));
+    // A member that goes down is still named by slots that have not moved: until here it kept its entry.
+    for change in members(published, wanted).filter(MemberChange::declines) {
+        operations.extend(change.member());
+        operations.extend(change.generation());
     }
-    operations.extend(gone(&published.members, &wanted.members).map(|id| Operation::Member(id, None)));
     operations.extend(gone(&published.egresses, &wanted.egresses).map(|id| Operation::Egress(id, None)));
+    operations.extend(terms(published, wanted, false));
+    operations.extend(gone(&published.terms, &wanted.terms).map(|id| Operation::Terms(id, None)));
+}
+
+/// Terms that differ: those by which flows are written, and those of new services, are leaves; those by which none are
+/// written any more follow when no slot is tracked.
+fn terms<'a>(
+    published: &'a Tables,
+    wanted: &'a Tables,
+    leaves: bool,
+) -> impl Iterator<Item = Operation> + use<'a> {
+    let is_leaf = move |id: &u32, terms: &Terms| terms.allowance > 0 || !published.terms.contains_key(id);
+    changed(&published.terms, &wanted.terms)
+        .filter(move |(id, terms)| is_leaf(id, terms) == leaves)
+        .map(|(id, terms)| Operation::Terms(id, Some(terms)))
+}
+
+/// A member whose entry differs.
+struct MemberChange {
+    id: MemberId,
+    old: MemberEntry,
+    new: MemberEntry,
+}
+
+impl MemberChange {
+    /// True if it loses flows that it had: new ones, or all.
+    fn declines(&self) -> bool {
+        rank(&self.new.member) < rank(&self.old.member)
+    }
+
+    fn member(&self) -> Option<Operation> {
+        let member = (self.new.member.state != 0).then_some(self.new.member);
+        (self.old.member != self.new.member).then_some(Operation::Member(self.id, member))
+    }
+
+    fn generation(&self) -> Option<Operation> {
+        let new = self.new.generation;
+        (self.old.generation != new).then_some(Operation::Generation(self.id, new))
+    }
+}
+
+/// The more flows a member gets, the higher.
+fn rank(member: &Member) -> u8 {
+    match member.state {
+        0 => 0,
+        _ if member.is_eligible() => 3,
+        _ if member.is_alive() => 2,
+        _ => 1,
+    }
+}
+
+/// All members whose entries differ.
+fn members<'a>(published: &'a Tables, wanted: &'a Tables) -> impl Iterator<Item = MemberChange> + use<'a> {
+    let entry =
+        |tables: &Tables, id: &MemberId| tables.members.get(id).copied().unwrap_or_else(MemberEntry::zeroed);
+    let ids = published
+        .members
+        .keys()
+        .chain(wanted.members.keys().filter(|id| !published.members.contains_key(id)));
+    ids.map(move |id| MemberChange { id: *id, old: entry(published, id), new: entry(wanted, id) })
+        .filter(|change| change.old != change.new)
 }
 
 /// The keys that only `published` has.

@@ -80,7 +80,10 @@ impl Slots {
     }
 
     /// Takes `len` slots from `first` on.
-    fn take(&mut self, first: u32, len: u32) -> Result<(), BadRange> {
+    ///
+    /// # Errors
+    /// One of them is taken already, or beyond the capacity. Then nothing has changed.
+    pub fn take(&mut self, first: u32, len: u32) -> Result<(), BadRange> {
         let refused = BadRange { first, len, wanted: "free", capacity: self.capacity };
         let end = self.end(first, len).ok_or(refused)?;
         let around = self.free.range(..=first).next_back().map(|(start, room)| (*start, start + room));

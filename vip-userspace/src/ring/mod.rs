@@ -17,14 +17,16 @@
 
 mod allocator;
 mod key;
-mod maglev;
+pub mod remember;
+mod schedulers;
 mod stand_in;
 
 use std::net::IpAddr;
 
 pub use allocator::{BadRange, Slots};
 pub use key::{BadSeed, RingKey};
-pub use maglev::maglev;
+pub use remember::{RingMemory, Terms};
+pub use schedulers::{MAX_TURNS, Schedule, maglev, scheduler};
 pub use stand_in::stand_in;
 
 /// A member, as far as the ring is concerned.

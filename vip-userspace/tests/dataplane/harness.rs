@@ -16,7 +16,10 @@ use nix::{
 };
 use vip_common::{
     FlowKey, MemberId,
-    tables::{Egress, EgressId, Member, Port, Service, ServiceKey4, ServiceKey6, Slot, names},
+    tables::{
+        Egress, EgressId, Member, MemberEntry, Port, Service, ServiceKey4, ServiceKey6, Slot, Station, Terms,
+        WideKey4, WideKey6, names,
+    },
 };
 use vip_userspace::{
     dataplane::{
@@ -25,21 +28,35 @@ use vip_userspace::{
     },
     places::Places,
     plan::{Tables, plan},
+    ring::MAX_TURNS,
 };
 
 pub(crate) const CAPACITY: Capacity =
-    Capacity { slots: 1000, members: 20, services: 5, flows: 1 << 18, fragments: 1 << 14 };
-pub(crate) const TABLES: [&str; 10] = [
+    Capacity { slots: 10_000, members: 20, services: 5, flows: 1024, fragments: 64 };
+pub(crate) const TABLES: [&str; 23] = [
     names::PORTS,
     names::VIPS,
     names::SERVICES4,
     names::SERVICES6,
+    names::WIDE4,
+    names::WIDE6,
     names::RINGS,
     names::MEMBERS,
     names::EGRESSES,
+    names::STATIONS,
     names::FLOW_KEY,
+    names::FLOWS4,
+    names::FLOWS6,
+    names::TERMS,
+    names::FRAGMENTS,
+    names::TURNS,
+    names::INSERTS,
+    names::ANSWERS,
     names::MEMBER_COUNTS,
     names::REASON_COUNTS,
+    names::SWEEP,
+    names::HELD,
+    names::MEMBER_FLOWS,
 ];
 
 /// Runs a test in a thread with namespaces of its own: an empty BPF file system, and a network of `lo` and a pair of
@@ -77,25 +94,50 @@ pub(crate) fn open(places: &Places) -> KernelDataplane {
 
 /// Some of everything.
 pub(crate) fn tables() -> Tables {
-    let service = |ring_first, ring_size, id| Service { ring_first, ring_size, flags: Service::LOCAL, id };
+    let zero: Service = bytemuck::Zeroable::zeroed();
+    let service = |ring_first, id| Service { ring_first, ring_size: 100, id, flags: Service::LOCAL, ..zero };
+    let turning = |ring_first, id| Service {
+        turns_first: 5000,
+        turns_size: 4000,
+        peers_first: 800,
+        flags: Service::TAKES_TURNS | Service::PEERS,
+        ..service(ring_first, id)
+    };
     let (vip4, vip6) = (ServiceKey4::vip([10, 0, 0, 1]), ServiceKey6::vip([0xfd; 16]));
+    let (block4, block6) = (WideKey4::PROTOCOL + 13, WideKey6::VIP);
+    let wide4 = WideKey4 { bits: block4, vip: vip4.vip, protocol: 6, port: [0x1f, 0x40], zero: 0 };
+    let wide6 = WideKey6 { bits: block6, vip: vip6.vip, protocol: 0, port: [0; 2], zero: 0 };
     let member = |last| Member { mac: [2, 0, 0, 0, 0, last], egress: EgressId(255), state: Member::UP };
-    let slots = |id| (0..100_u32).map(|slot| Slot::of(MemberId(slot % 2 + id))).collect();
+    let slots = |len: u32, id| (0..len).map(|slot| Slot::of(MemberId(slot % 2 + id))).collect();
+    let tracked = |slot: u32| Slot::tracked(MemberId(slot % 2 + 1), MemberId(19));
+    let entry = |id: u8| (MemberId(id.into()), MemberEntry::new(member(id), 7 + u32::from(id)));
     Tables {
-        ports: [(7, Port { mac: [2, 0, 0, 0, 1, 0], zero: [0; 2] })].into(),
+        ports: [(7, Port { mac: [2, 0, 0, 0, 1, 0], router: 51, zero: 0 })].into(),
         services4: [
-            (vip4, service(0, 0, 0)),
-            (ServiceKey4 { port: [0, 80], protocol: 6, ..vip4 }, service(0, 100, 1)),
+            (vip4, service(0, 1)),
+            (ServiceKey4 { port: [0, 80], protocol: 6, ..vip4 }, service(0, 1)),
+            (ServiceKey4::own([10, 0, 0, 9]), zero),
         ]
         .into(),
         services6: [
-            (vip6, service(0, 0, 0)),
-            (ServiceKey6 { port: [0, 80], protocol: 6, ..vip6 }, service(900, 100, 2)),
+            (vip6, service(900, 2)),
+            (ServiceKey6 { port: [0, 80], protocol: 6, ..vip6 }, turning(900, 2)),
         ]
         .into(),
-        rings: [(0, slots(1)), (900, slots(19))].into(),
-        members: [1, 2, 19, 20].map(|id| (MemberId(id.into()), member(id))).into(),
-        egresses: [(EgressId(255), Egress { ifindex: 9, mac: [2, 0, 0, 0, 1, 1], zero: [0; 6] })].into(),
+        wide4: [(wide4, service(700, 3))].into(),
+        wide6: [(wide6, service(900, 2))].into(),
+        rings: [
+            (0, slots(100, 1)),
+            (700, (0..100).map(tracked).collect()),
+            (800, slots(100, 1)),
+            (900, slots(100, 19)),
+            (5000, slots(MAX_TURNS, 1)),
+        ]
+        .into(),
+        members: [1, 2, 19, 20].map(entry).into(),
+        egresses: [(EgressId(255), Egress::untouched(9, [2, 0, 0, 0, 1, 1]))].into(),
+        stations: [([2, 0, 0, 0, 0, 1], Station { member: MemberId(1), flags: Station::DIRECTOR })].into(),
+        terms: [(2, Terms { period: 1, allowance: 100, idle: 60, always: 1 })].into(),
         flow_key: Some(FlowKey { coefficients: std::array::from_fn(|at| at as u64 + 1) }),
     }
 }

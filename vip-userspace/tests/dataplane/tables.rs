@@ -39,8 +39,10 @@ fn what_is_beyond_the_capacity_is_refused_by_the_tables_name() {
         let mut dataplane = open(places);
         assert_eq!(dataplane.capacity(), CAPACITY);
         let cases = [
-            (Operation::Slots(999, vec![Slot::of(MemberId(1)); 2]), names::RINGS),
+            (Operation::Slots(9999, vec![Slot::of(MemberId(1)); 2]), names::RINGS),
             (Operation::Member(MemberId(21), None), names::MEMBERS),
+            (Operation::Generation(MemberId(21), 1), names::MEMBERS),
+            (Operation::Terms(6, None), names::TERMS),
             (Operation::ClearCounts(MemberId(21)), names::MEMBER_COUNTS),
             (Operation::Port(1 << 20, None), names::PORTS),
         ];
@@ -92,9 +94,9 @@ fn tables_of_another_size_are_refused_and_left_as_they_are() {
         publish(&mut first, &tables());
         drop(first);
         let ids = map_ids(places);
-        let other = Capacity { slots: 2000, ..CAPACITY };
+        let other = Capacity { slots: 20_000, ..CAPACITY };
         let text = KernelDataplane::open(places, other, false).err().expect("a refusal").to_string();
-        for part in ["RINGS", "1000", "2000", "vip detach --instance default"] {
+        for part in ["RINGS", "10000", "20000", "vip detach --instance default"] {
             assert!(text.contains(part), "{text}");
         }
         assert!(check(places, other, &[]).is_err());

@@ -10,7 +10,12 @@ use std::{cmp::Reverse, collections::BinaryHeap};
 
 use vip_common::slot_of;
 
-use super::{Candidate, RingKey};
+use super::{Candidate, RingKey, Schedule};
+
+/// The default: the ring alone.
+pub(super) struct Maglev;
+
+impl Schedule for Maglev {}
 
 /// Builds the ring of `size` slots: the owner of each, as its index in `members`.
 ///

@@ -1,0 +1,218 @@
+//! What is wanted in the tables: from the world, the numbers of its things, what is published, and what slots remember.
+
+mod entries;
+mod members;
+mod ring;
+#[cfg(test)]
+mod tests;
+
+use std::{collections::BTreeMap, net::IpAddr, time::Duration};
+
+use vip_common::tables::{Port, TICK_BITS, Terms as TermsEntry};
+
+use self::{
+    entries::Entries,
+    members::Members,
+    ring::{Recipe, ServiceRing},
+};
+use super::{Budget, Numbers, Tables, addresses};
+use crate::{
+    model::{OnDead, Service, ServiceName, World, capacity::OWN_ADDRESSES},
+    ring::{RingKey, RingMemory, Terms},
+};
+
+/// Composes tables, and remembers what the slots of each service remember. Copies are cheap.
+#[derive(Clone, Debug)]
+pub struct Composer {
+    key: RingKey,
+    rings: BTreeMap<ServiceName, ServiceRing>,
+    /// Rings that an earlier controller left and that have not been looked at yet.
+    found: BTreeMap<ServiceName, RingMemory>,
+    budget: Budget,
+}
+
+impl Composer {
+    /// Rings and flow hash are made with `key`.
+    #[must_use]
+    pub fn new(key: RingKey, budget: Budget) -> Self {
+        Self { key, rings: BTreeMap::new(), found: BTreeMap::new(), budget }
+    }
+
+    /// Takes over what the slots of published tables remember; their windows start anew at `now`.
+    pub fn adopt(&mut self, published: &Tables, numbers: &Numbers, now: Duration) {
+        for (name, places) in numbers.places() {
+            let ring = published.rings.get(&places.ring.first);
+            if let Some(ring) = ring.filter(|ring| ring.len() == places.ring.size as usize) {
+                self.found.insert(name.clone(), RingMemory::adopt(ring.clone(), now));
+            }
+        }
+    }
+
+    /// Takes the slots as they are `published`, after that did not go as it should: what then follows is composed from
+    /// what packets have met.
+    pub fn repair(&mut self, published: &Tables, numbers: &Numbers, now: Duration) {
+        for (name, ring) in &mut self.rings {
+            let places = numbers.places_of(name);
+            if let Some(found) = places.and_then(|places| published.rings.get(&places.ring.first)) {
+                ring.correct(found, now);
+            }
+        }
+    }
+
+    /// The tables that `world` asks for at `now`, in place of those that are `published`. Services and members without a
+    /// number are left out.
+    pub fn compose(
+        &mut self,
+        world: &World,
+        numbers: &mut Numbers,
+        published: &Tables,
+        now: Duration,
+    ) -> Tables {
+        let mut tables = Tables { flow_key: Some(self.key.flow_key()), ..Tables::default() };
+        add_ports(world, &mut tables);
+        let services = world.intent.services();
+        self.rings.retain(|name, _| services.contains_key(name));
+        self.found.retain(|name, _| services.contains_key(name));
+        let mut members = Members::new(world, numbers, published, &mut tables);
+        let mut entries = Entries::default();
+        for service in services.values() {
+            let Some(places) = members.numbers.places_of(&service.name) else { continue };
+            let standings = world.standings(service);
+            let ingredients = members.add(service, &standings);
+            let has_peers = !world.peers.is_empty() || ingredients.iter().any(|member| member.is_director);
+            let recipe = Recipe {
+                scheduler: service.scheduler,
+                size: places.ring.size,
+                terms: Terms { on_dead: service.on_dead.into(), window: service.window() },
+                members: ingredients,
+                spares_directors: has_peers && places.peers.is_some(),
+            };
+            self.follow(&service.name, recipe, now);
+            entries.add(service, &standings, (places, self.turns(&service.name)), has_peers);
+        }
+        members.add_stations(&world.peers);
+        members.keep_named(|id| self.rings.values().any(|ring| ring.names(id)));
+        self.add_slots(&mut tables, numbers);
+        self.add_terms(world, numbers, &mut tables);
+        entries.enter(world, &mut tables);
+        add_own_addresses(world, &mut tables);
+        tables
+    }
+
+    /// Stops tracking the slots that a sweep, begun at `began`, did not find held; `held` is asked for indices in `RINGS`.
+    pub fn untrack(&mut self, numbers: &Numbers, began: Duration, held: impl Fn(u32) -> bool) {
+        for (name, ring) in &mut self.rings {
+            if let Some(places) = numbers.places_of(name).filter(|_| ring.memory().tracked() > 0) {
+                ring.untrack(began, |slot| held(places.ring.first + slot));
+            }
+        }
+    }
+
+    /// How much services may write to the flow table.
+    pub fn budget_mut(&mut self) -> &mut Budget {
+        &mut self.budget
+    }
+
+    /// How many slots of a service are tracked.
+    #[must_use]
+    pub fn tracked(&self, name: &ServiceName) -> usize {
+        self.rings.get(name).map_or(0, |ring| ring.memory().tracked())
+    }
+
+    /// The services whose flows may be written to the flow table now, with their windows.
+    pub fn tracking(&self) -> impl Iterator<Item = (&ServiceName, Duration)> {
+        self.rings.iter().filter(|(_, ring)| ring.tracks()).map(|(name, ring)| (name, ring.window()))
+    }
+
+    fn follow(&mut self, name: &ServiceName, recipe: Recipe, now: Duration) {
+        match self.rings.get_mut(name) {
+            Some(ring) => {
+                ring.settle(now);
+                ring.follow(recipe, &self.key, now);
+            }
+            None => {
+                let found = self.found.remove(name);
+                self.rings.insert(name.clone(), ServiceRing::new(recipe, found, &self.key, now));
+            }
+        }
+    }
+
+    fn add_slots(&self, tables: &mut Tables, numbers: &Numbers) {
+        for (name, ring) in &self.rings {
+            let Some(places) = numbers.places_of(name) else { continue };
+            tables.rings.insert(places.ring.first, ring.memory().slots().clone());
+            if let (Some(first), Some(turns)) = (places.turns, ring.turns()) {
+                tables.rings.insert(first, turns.slots.clone());
+            }
+            if let (Some(first), Some(peers)) = (places.peers, ring.peers()) {
+                tables.rings.insert(first, peers.clone());
+            }
+        }
+    }
+
+    fn add_terms(&self, world: &World, numbers: &Numbers, tables: &mut Tables) {
+        let services = world.intent.services();
+        let is_ipv4 = |name: &ServiceName| services.get(name).is_some_and(|of| of.address.vip.is_ipv4());
+        let (ipv4, ipv6): (Vec<_>, Vec<_>) =
+            self.tracking().map(|(name, _)| is_ipv4(name)).partition(|ipv4| *ipv4);
+        let sharing = |name| if is_ipv4(name) { ipv4.len() } else { ipv6.len() };
+        for (name, ring) in &self.rings {
+            let (Some(places), Some(service)) = (numbers.places_of(name), services.get(name)) else {
+                continue;
+            };
+            let mut terms = TermsEntry {
+                period: 0,
+                allowance: 0,
+                idle: idle_ticks(service),
+                always: u32::from(ring.turns().is_some()),
+            };
+            if ring.tracks() {
+                let sharing = u32::try_from(sharing(name)).unwrap_or(u32::MAX);
+                terms.period = self.budget.period();
+                terms.allowance = self.budget.allowance(places.id, sharing);
+            }
+            tables.terms.insert(places.id, terms);
+        }
+    }
+
+    /// How many turns the order of a service has, where it has one.
+    fn turns(&self, name: &ServiceName) -> Option<u32> {
+        self.rings.get(name)?.turns().map(|turns| turns.size)
+    }
+}
+
+/// The ticks for which a silent flow is remembered: not less than the idle time, whenever in a tick it spoke.
+fn idle_ticks(service: &Service) -> u32 {
+    let ticks = service.idle().as_nanos().div_ceil(1 << TICK_BITS) + 1;
+    u32::try_from(ticks).unwrap_or(u32::MAX)
+}
+
+fn add_ports(world: &World, tables: &mut Tables) {
+    for (ifindex, link) in world.links.iter().filter(|(_, link)| link.is_port) {
+        let router = world.virtual_router.unwrap_or_default();
+        tables.ports.insert(*ifindex, Port { mac: link.mac.0, router, zero: 0 });
+    }
+}
+
+/// What comes from an address of this box has come back: those are listed, but for VIPs.
+fn add_own_addresses(world: &World, tables: &mut Tables) {
+    let vips = world.vips();
+    let own = world.local.iter().filter(|address| !vips.contains(address) && !address.is_loopback());
+    let (ipv4, ipv6): (Vec<IpAddr>, Vec<IpAddr>) = own.copied().partition(IpAddr::is_ipv4);
+    for family in [ipv4, ipv6] {
+        for address in family.into_iter().take(OWN_ADDRESSES as usize) {
+            addresses::put_own(tables, address);
+        }
+    }
+}
+
+impl From<OnDead> for vip_common::tables::OnDead {
+    fn from(wish: OnDead) -> Self {
+        match wish {
+            OnDead::Move => Self::Move,
+            OnDead::Reset => Self::Reset,
+            OnDead::Drop => Self::Drop,
+            OnDead::Keep => Self::Keep,
+        }
+    }
+}

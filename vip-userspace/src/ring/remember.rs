@@ -1,0 +1,196 @@
+//! What a change makes of each slot, and when the slot has forgotten it again: the controller's half of the slots that
+//! remember (rules 8 to 12, 14 and 16 of the design; the packets' half is `vip_common`'s). Pure: time is an argument,
+//! who is down and which slots are held is told to it, and it knows no service, no address and no kernel.
+//!
+//! A slot is *departed* while `current` differs from `settled`: its window runs. It is *reunited* once they are the
+//! same again and it is still tracked: it waits until no live flow of it lives elsewhere.
+
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
+
+use vip_common::{
+    MemberId,
+    tables::{OnDead, Slot},
+};
+
+/// What a service says of its older flows.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Terms {
+    /// What becomes of the flows of a member that is down.
+    pub on_dead: OnDead,
+    /// The settle window: how long a flow may be silent and still be known. 0: nothing is ever tracked.
+    pub window: Duration,
+}
+
+/// How long packets that met an older word of a slot may still be under way when a sweep begins.
+pub const GRACE: Duration = Duration::from_millis(100);
+
+/// The slots of one ring, and since when the tracked ones are as they are. Copies are cheap: they share.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct RingMemory {
+    slots: Arc<[Slot]>,
+    /// For each tracked slot, and no other, when it departed or was reunited.
+    since: Arc<BTreeMap<u32, Duration>>,
+}
+
+impl RingMemory {
+    /// A ring that remembers nothing: all flows of a slot belong to its owner.
+    #[must_use]
+    pub fn new(owners: &[MemberId]) -> Self {
+        Self { slots: owners.iter().copied().map(Slot::of).collect(), since: Arc::default() }
+    }
+
+    /// A ring as an earlier controller left it. How long its tracked slots have been so is not known: their windows
+    /// start anew at `now` (rule 16).
+    #[must_use]
+    pub fn adopt(slots: Arc<[Slot]>, now: Duration) -> Self {
+        let tracked = indexed(&slots).filter(|(_, slot)| slot.is_tracked());
+        let since = tracked.map(|(index, _)| (index, now)).collect();
+        Self { slots, since: Arc::new(since) }
+    }
+
+    /// The slots. The same allocation for as long as nothing changes.
+    #[must_use]
+    pub fn slots(&self) -> &Arc<[Slot]> {
+        &self.slots
+    }
+
+    /// Number of slots that are tracked.
+    #[must_use]
+    pub fn tracked(&self) -> usize {
+        self.since.len()
+    }
+
+    /// Number of slots whose window runs.
+    #[must_use]
+    pub fn departed(&self) -> usize {
+        self.since.keys().filter(|index| is_departed(self.slot(**index))).count()
+    }
+
+    /// Gives new flows to the `owners` that are wanted now, slot by slot, and keeps older ones where the rules 8 to 10
+    /// say. `is_down` tells of every member that a slot names: disabled and removed ones count, nobody does anyway.
+    /// With another number of owners than before it is a new ring.
+    pub fn turn(
+        &mut self,
+        owners: &[MemberId],
+        is_down: impl Fn(MemberId) -> bool,
+        terms: Terms,
+        now: Duration,
+    ) {
+        if owners.len() != self.slots.len() {
+            *self = Self::new(owners);
+            return;
+        }
+        let is_down = |member| member == MemberId::NOBODY || is_down(member);
+        let changed = |((index, slot), owner): ((u32, Slot), &MemberId)| {
+            // Nearly all slots: their owner is the wanted one, so it is not down.
+            if slot == Slot::of(*owner) {
+                return None;
+            }
+            let new = turned(slot, *owner, is_down, terms);
+            (new != slot).then_some((index, new))
+        };
+        let changes: Vec<_> = indexed(&self.slots).zip(owners).filter_map(changed).collect();
+        for (index, new) in changes {
+            self.replace(index, new, now);
+        }
+    }
+
+    /// Ends the windows that are over at `now`: whoever gets the new flows of such a slot gets all (rule 11).
+    pub fn settle(&mut self, now: Duration, window: Duration) {
+        let over = |(index, since): (&u32, &Duration)| {
+            let slot = self.slot(*index);
+            (is_departed(slot) && since.saturating_add(window) <= now).then_some((*index, slot.current))
+        };
+        let over: Vec<_> = self.since.iter().filter_map(over).collect();
+        for (index, current) in over {
+            self.replace(index, Slot::tracked(current, current), now);
+        }
+    }
+
+    /// Stops tracking the reunited slots that a sweep, begun at `began`, did not find `held` (rule 12). A slot that was
+    /// reunited less than [`GRACE`] before is left to the next sweep: a packet may have written after this one looked.
+    pub fn untrack(&mut self, began: Duration, held: impl Fn(u32) -> bool) {
+        let free = |(index, since): (&u32, &Duration)| {
+            let slot = self.slot(*index);
+            let is_free = !is_departed(slot) && since.saturating_add(GRACE) <= began && !held(*index);
+            is_free.then_some((*index, slot.current))
+        };
+        let free: Vec<_> = self.since.iter().filter_map(free).collect();
+        for (index, current) in free {
+            self.replace(index, Slot::of(current), began);
+        }
+    }
+
+    /// When the next window ends; `None` while none runs.
+    #[must_use]
+    pub fn deadline(&self, window: Duration) -> Option<Duration> {
+        let departed = self.since.iter().filter(|(index, _)| is_departed(self.slot(**index)));
+        departed.map(|(_, since)| since.saturating_add(window)).min()
+    }
+
+    /// Takes the slots as they were `found` to be, where that is not as they should be: a window that nobody was waiting
+    /// for starts at `now`.
+    pub fn correct(&mut self, found: &Arc<[Slot]>, now: Duration) {
+        if found.len() != self.slots.len() {
+            *self = Self::adopt(Arc::clone(found), now);
+            return;
+        }
+        let other =
+            |((index, slot), found): ((u32, Slot), &Slot)| (slot != *found).then_some((index, *found));
+        let others: Vec<_> = indexed(&self.slots).zip(found.iter()).filter_map(other).collect();
+        for (index, found) in others {
+            self.replace(index, found, now);
+        }
+    }
+
+    fn slot(&self, index: u32) -> Slot {
+        self.slots[index as usize]
+    }
+
+    /// Writes a slot. A window that runs goes on unless the member that it is for has changed.
+    fn replace(&mut self, index: u32, new: Slot, now: Duration) {
+        let old = std::mem::replace(&mut Arc::make_mut(&mut self.slots)[index as usize], new);
+        let since = Arc::make_mut(&mut self.since);
+        let goes_on = is_departed(old) && is_departed(new) && old.settled() == new.settled();
+        if !new.is_tracked() {
+            since.remove(&index);
+        } else if !goes_on {
+            since.insert(index, now);
+        }
+    }
+}
+
+/// What becomes of a slot whose new flows are `owner`'s from now on.
+fn turned(slot: Slot, owner: MemberId, is_down: impl Fn(MemberId) -> bool, terms: Terms) -> Slot {
+    // A slot of nobody has no flows that anything could be done for.
+    let moves = |member| member == MemberId::NOBODY || (terms.on_dead == OnDead::Move && is_down(member));
+    if terms.window.is_zero() || (!slot.is_tracked() && moves(slot.current)) {
+        return Slot::of(owner);
+    }
+    let settled = match slot.settled() {
+        // Rule 9: its flows are lost anyway. Some of them may have begun at the one that got new flows since.
+        settled if moves(settled) => {
+            if is_down(slot.current) {
+                owner
+            } else {
+                slot.current
+            }
+        }
+        // Rules 8 and 10.
+        settled => settled,
+    };
+    Slot::tracked(owner, settled)
+}
+
+fn is_departed(slot: Slot) -> bool {
+    slot.current != slot.settled()
+}
+
+fn indexed(slots: &[Slot]) -> impl Iterator<Item = (u32, Slot)> {
+    (0..).zip(slots.iter().copied())
+}
+
+#[cfg(test)]
+mod model;
+#[cfg(test)]
+mod tests;
