@@ -6,20 +6,20 @@ use std::fmt;
 use anyhow::{Context as _, Result, ensure};
 use aya::{
     Ebpf, EbpfLoader,
-    maps::{Array, HashMap, MapData, PerCpuArray},
+    maps::{Array, HashMap, LpmTrie, Map, MapData, PerCpuArray, lpm_trie::Key},
     programs::{TestRun as _, TestRunOptions, Xdp},
 };
 use bytemuck::{bytes_of, cast};
 use vip_common::{
     Action, MemberId, Reason, Verb,
-    tables::{MemberCount, names},
+    tables::{MemberCount, StationKey, names},
 };
 use vip_userspace::{dataplane::object, plan::Tables};
 
 use crate::{
     net::require_root,
     packet::hex,
-    world::{MEMBER_ENTRIES, RING_ENTRIES},
+    world::{MEMBER_ENTRIES, RING_ENTRIES, SERVICE_NUMBERS},
 };
 
 /// The shortest frame that the kernel takes for a test run, in bytes.
@@ -47,7 +47,7 @@ pub struct Outcome {
 /// The program `director`, loaded with tables.
 pub struct Kernel {
     ebpf: Ebpf,
-    members: PerCpuArray<MapData, [u64; 3]>,
+    members: PerCpuArray<MapData, [u64; 4]>,
     reasons: PerCpuArray<MapData, u64>,
     seen: Counters,
 }
@@ -66,7 +66,7 @@ impl Kernel {
     /// The kernel refuses the program or a table, or this process is not root.
     pub fn load(tables: &Tables) -> Result<Self> {
         require_root()?;
-        let mut ebpf = load(64, RING_ENTRIES, MEMBER_ENTRIES)?;
+        let mut ebpf = load(SERVICE_NUMBERS, RING_ENTRIES, MEMBER_ENTRIES, 1 << 16)?;
         publish(&mut ebpf, tables)?;
         let mut take = |name| ebpf.take_map(name).with_context(|| format!("the object has no map {name}"));
         let members = PerCpuArray::try_from(take(names::MEMBER_COUNTS)?)?;
@@ -121,11 +121,11 @@ impl Outcome {
 }
 
 impl Counters {
-    fn read(members: &PerCpuArray<MapData, [u64; 3]>, reasons: &PerCpuArray<MapData, u64>) -> Result<Self> {
+    fn read(members: &PerCpuArray<MapData, [u64; 4]>, reasons: &PerCpuArray<MapData, u64>) -> Result<Self> {
         let member = |id| -> Result<MemberCount> {
             let cpus = members.get(&id, 0)?;
             let sum =
-                cpus.iter().fold([0; 3], |sum, cpu| [sum[0] + cpu[0], sum[1] + cpu[1], sum[2] + cpu[2]]);
+                cpus.iter().fold([0; 4], |sum, cpu| std::array::from_fn(|field| sum[field] + cpu[field]));
             Ok(cast(sum))
         };
         let reason = |reason: &Reason| -> Result<u64> { Ok(reasons.get(&(*reason as u32), 0)?.iter().sum()) };
@@ -135,22 +135,27 @@ impl Counters {
         })
     }
 
-    /// What one packet of `len` bytes was counted as, between `self` and `now`.
+    /// What one packet of `len` bytes was counted as, between `self` and `now`: once under its member, if it got to one or
+    /// bounced from one, and once under its reason, if that is another one.
     fn raised_once(&self, now: &Self, len: usize) -> Result<(Reason, MemberId, bool)> {
-        let mut counted = Vec::new();
+        let mut reasons = Vec::new();
         for (before, (after, reason)) in self.reasons.iter().zip(now.reasons.iter().zip(Reason::ALL)) {
-            counted.extend((*before..*after).map(|_| (*reason, MemberId::NOBODY, false)));
+            reasons.extend((*before..*after).map(|_| *reason));
         }
+        let mut members = Vec::new();
         for (id, (before, after)) in (0..).zip(self.members.iter().zip(&now.members)) {
-            counted.extend(
-                (before.packets..after.packets)
-                    .map(|_| (Reason::Forwarded, MemberId(id), after.flows != before.flows)),
-            );
+            let opens = after.flows != before.flows;
+            members.extend((before.packets..after.packets).map(|_| (MemberId(id), opens)));
+            members.extend((before.bounced..after.bounced).map(|_| (MemberId(id), false)));
             let bytes = (after.packets - before.packets) * len as u64;
             ensure!(after.bytes - before.bytes == bytes, "member {id}: {before:?}, then {after:?}");
         }
-        ensure!(counted.len() == 1, "a packet was counted as {counted:?}");
-        Ok(counted[0])
+        match (members.as_slice(), reasons.as_slice()) {
+            ([(member, opens)], []) => Ok((Reason::Forwarded, *member, *opens)),
+            ([(member, opens)], [reason]) => Ok((*reason, *member, *opens)),
+            ([], [reason]) => Ok((*reason, MemberId::NOBODY, false)),
+            _ => anyhow::bail!("a packet was counted as {reasons:?}, for {members:?}"),
+        }
     }
 }
 
@@ -158,7 +163,7 @@ impl Counters {
 ///
 /// # Errors
 /// The kernel refuses the program or a table.
-pub fn load(services: u32, slots: u32, members: u32) -> Result<Ebpf> {
+pub fn load(services: u32, slots: u32, members: u32, flows: u32) -> Result<Ebpf> {
     let sizes = [
         (names::PORTS, 64),
         (names::SERVICES4, services),
@@ -166,6 +171,17 @@ pub fn load(services: u32, slots: u32, members: u32) -> Result<Ebpf> {
         (names::RINGS, slots),
         (names::MEMBERS, members),
         (names::MEMBER_COUNTS, members),
+        (names::WIDE4, services),
+        (names::WIDE6, services),
+        (names::STATIONS, members),
+        (names::FLOWS4, flows),
+        (names::FLOWS6, flows),
+        (names::FRAGMENTS, 1024),
+        (names::TERMS, services),
+        (names::TURNS, services),
+        (names::INSERTS, services),
+        (names::HELD, slots.div_ceil(64)),
+        (names::MEMBER_FLOWS, members),
     ];
     let mut loader = EbpfLoader::new();
     // What the controller does unless it is asked to log packets.
@@ -197,7 +213,7 @@ pub fn publish(ebpf: &mut Ebpf, tables: &Tables) -> Result<()> {
         }
     }
     for (id, member) in &tables.members {
-        set::<8>(ebpf, names::MEMBERS, id.0, cast(*member))?;
+        set::<16>(ebpf, names::MEMBERS, id.0, cast(*member))?;
     }
     for (id, egress) in &tables.egresses {
         set::<16>(ebpf, names::EGRESSES, id.0.into(), cast(*egress))?;
@@ -205,11 +221,27 @@ pub fn publish(ebpf: &mut Ebpf, tables: &Tables) -> Result<()> {
     if let Some(key) = tables.flow_key {
         set::<88>(ebpf, names::FLOW_KEY, 0, cast(key))?;
     }
+    for (id, terms) in &tables.terms {
+        set::<16>(ebpf, names::TERMS, *id, cast(*terms))?;
+    }
+    for (mac, station) in &tables.stations {
+        insert::<8, 8>(ebpf, names::STATIONS, cast(StationKey::new(*mac)), cast(*station))?;
+    }
+    for (key, service) in &tables.wide4 {
+        let [bits, data @ ..]: [u32; 3] = cast(*key);
+        let mut trie: LpmTrie<_, [u8; 8], [u8; 32]> = map_mut(ebpf, names::WIDE4)?.try_into()?;
+        trie.insert(&Key::new(bits, cast(data)), cast::<_, [u8; 32]>(*service), 0).context("write WIDE4")?;
+    }
+    for (key, service) in &tables.wide6 {
+        let [bits, data @ ..]: [u32; 6] = cast(*key);
+        let mut trie: LpmTrie<_, [u8; 20], [u8; 32]> = map_mut(ebpf, names::WIDE6)?.try_into()?;
+        trie.insert(&Key::new(bits, cast(data)), cast::<_, [u8; 32]>(*service), 0).context("write WIDE6")?;
+    }
     for (key, service) in &tables.services4 {
-        insert::<8>(ebpf, names::SERVICES4, cast(*key), cast(*service))?;
+        insert::<8, 32>(ebpf, names::SERVICES4, cast(*key), cast(*service))?;
     }
     for (key, service) in &tables.services6 {
-        insert::<20>(ebpf, names::SERVICES6, cast(*key), cast(*service))?;
+        insert::<20, 32>(ebpf, names::SERVICES6, cast(*key), cast(*service))?;
     }
     Ok(())
 }
@@ -235,13 +267,20 @@ pub fn context(len: usize, ingress: u32) -> [u8; CONTEXT] {
 }
 
 fn set<const N: usize>(ebpf: &mut Ebpf, name: &str, index: u32, value: [u8; N]) -> Result<()> {
-    let map = ebpf.map_mut(name).with_context(|| format!("the object has no map {name}"))?;
-    let mut array: Array<_, [u8; N]> = map.try_into()?;
+    let mut array: Array<_, [u8; N]> = map_mut(ebpf, name)?.try_into()?;
     array.set(index, value, 0).with_context(|| format!("write {name}[{index}]"))
 }
 
-fn insert<const N: usize>(ebpf: &mut Ebpf, name: &str, key: [u8; N], value: [u8; 16]) -> Result<()> {
-    let map = ebpf.map_mut(name).with_context(|| format!("the object has no map {name}"))?;
-    let mut hash: HashMap<_, [u8; N], [u8; 16]> = map.try_into()?;
+fn insert<const N: usize, const V: usize>(
+    ebpf: &mut Ebpf,
+    name: &str,
+    key: [u8; N],
+    value: [u8; V],
+) -> Result<()> {
+    let mut hash: HashMap<_, [u8; N], [u8; V]> = map_mut(ebpf, name)?.try_into()?;
     hash.insert(key, value, 0).with_context(|| format!("write {name}"))
+}
+
+fn map_mut<'a>(ebpf: &'a mut Ebpf, name: &str) -> Result<&'a mut Map> {
+    ebpf.map_mut(name).with_context(|| format!("the object has no map {name}"))
 }

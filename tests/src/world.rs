@@ -2,11 +2,12 @@
 
 use std::{collections::BTreeMap, iter::repeat_n};
 
+use bytemuck::Zeroable as _;
 use vip_common::{
     FlowKey, MemberId,
     headers::{Mac, TCP, UDP},
     host::HostTables,
-    tables::{Egress, EgressId, Member, Port, Service, ServiceKey4, ServiceKey6, Slot},
+    tables::{Egress, EgressId, Member, MemberEntry, Port, Service, ServiceKey4, ServiceKey6, Slot, Terms},
 };
 use vip_userspace::plan::Tables;
 
@@ -80,6 +81,8 @@ pub const SPREAD_SLOTS: u32 = 251;
 const SLOTS: u32 = 7;
 /// Entries of `RINGS`.
 pub const RING_ENTRIES: u32 = 1024;
+/// Numbers of services: above every port that has one.
+pub const SERVICE_NUMBERS: u32 = 128;
 /// Entries of `MEMBERS`.
 pub const MEMBER_ENTRIES: u32 = 16;
 
@@ -103,20 +106,25 @@ pub fn flow_key(first: u64) -> FlowKey {
     FlowKey { coefficients }
 }
 
+/// The terms of every service: it may write what it likes for now.
+pub const TERMS: Terms = Terms { period: 1, allowance: 1 << 20, idle: 120, always: 0 };
+
 /// All tables of that director.
 #[must_use]
 pub fn tables() -> Tables {
     let mut tables = Tables {
-        ports: [(PORT, Port { mac: OWN_MAC, zero: [0; 2] })].into(),
+        ports: [(PORT, Port { mac: OWN_MAC, router: 0, zero: 0 })].into(),
         members: members(),
         egresses: [(1, PORT, OWN_MAC), (2, OTHER_PORT, OTHER_MAC)]
-            .map(|(id, ifindex, mac)| (EgressId(id), Egress { ifindex, mac, zero: [0; 6] }))
+            .map(|(id, ifindex, mac)| (EgressId(id), Egress::untouched(ifindex, mac)))
             .into(),
         flow_key: Some(flow_key(1)),
+        terms: (1..SERVICE_NUMBERS).map(|id| (id, TERMS)).collect(),
         ..Tables::default()
     };
     for (vip4, vip6, flags) in [(VIP4, VIP6, 0), (LOCAL4, LOCAL6, Service::LOCAL)] {
-        let own = Service { ring_first: 0, ring_size: 0, flags, id: 0 };
+        // A VIP's own ring is that of its first service.
+        let own = service(1, SLOTS, Service::ANSWERS_ECHO | flags, WEB);
         tables.services4.insert(ServiceKey4::vip(vip4), own);
         tables.services6.insert(ServiceKey6::vip(vip6), own);
     }
@@ -126,7 +134,7 @@ pub fn tables() -> Tables {
         #[expect(clippy::cast_possible_truncation, reason = "a few hundred slots")]
         let ring_size = slots.len() as u32;
         let ring_first = if port == LOST_RING { RING_ENTRIES } else { first };
-        add(&mut tables, port, Service { ring_first, ring_size, flags, id: port.into() });
+        add(&mut tables, port, service(ring_first, ring_size, flags, port));
         if port != LOST_RING {
             tables.rings.insert(first, slots.into());
             first += ring_size;
@@ -134,6 +142,12 @@ pub fn tables() -> Tables {
     }
     tables.rings.retain(|_, slots| !slots.is_empty());
     tables
+}
+
+/// A service whose number is its port.
+#[must_use]
+pub fn service(ring_first: u32, ring_size: u32, flags: u32, port: u16) -> Service {
+    Service { ring_first, ring_size, flags, id: port.into(), ..Service::zeroed() }
 }
 
 /// The same tables, as the decision reads them on the host.
@@ -154,20 +168,26 @@ pub fn on_host(tables: &Tables) -> HostTables {
         services6: tables.services6.clone().into_iter().collect(),
         flow_key: tables.flow_key,
         rings,
+        wide4: tables.wide4.clone().into_iter().collect(),
+        wide6: tables.wide6.clone().into_iter().collect(),
         members: tables.members.clone().into_iter().collect(),
         egresses: tables.egresses.clone().into_iter().collect(),
+        stations: tables.stations.clone().into_iter().collect(),
+        terms: tables.terms.clone().into_iter().collect(),
+        ..HostTables::default()
     }
 }
 
-fn members() -> BTreeMap<MemberId, Member> {
-    let member =
-        |id: MemberId, egress, state| (id, Member { mac: mac_of(id), egress: EgressId(egress), state });
+fn members() -> BTreeMap<MemberId, MemberEntry> {
+    let member = |id: MemberId, egress, state| {
+        (id, MemberEntry::new(Member { mac: mac_of(id), egress: EgressId(egress), state }, 1))
+    };
     let up = SPREAD_MEMBERS.map(|id| member(id, 1, Member::UP));
     let others = [
         member(ELSEWHERE_MEMBER, 2, Member::UP),
         member(DOWN_MEMBER, 1, Member::DOWN),
         member(STRANDED_MEMBER, 9, Member::UP),
-        member(STRANGE_MEMBER, 1, 3),
+        member(STRANGE_MEMBER, 1, 99),
     ];
     up.into_iter().chain(others).collect()
 }

@@ -23,7 +23,8 @@ use vip_userspace::{
 };
 
 /// Few member ids, so that they are reused; room for every flow.
-const CAPACITY: Capacity = Capacity { slots: 1 << 13, members: 9, services: 1, flows: 1 << 16, fragments: 16 };
+const CAPACITY: Capacity =
+    Capacity { slots: 1 << 13, members: 9, services: 1, flows: 1 << 16, fragments: 16 };
 const PORT: u32 = 3;
 const OWN: [u8; 6] = [2, 0, 0, 0, 0, 9];
 const BACKENDS: u8 = 6;
@@ -72,7 +73,8 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
 fn service() -> impl Strategy<Value = Service> {
     let protocol = prop::sample::select(vec![Protocol::Tcp, Protocol::Tcp, Protocol::Udp]);
     let on_dead = prop::sample::select(vec![OnDead::Move, OnDead::Reset, OnDead::Drop, OnDead::Keep]);
-    let affinity = prop::sample::select(vec![Affinity::Flow, Affinity::Source { ipv4_prefix: 32, ipv6_prefix: 128 }]);
+    let affinity =
+        prop::sample::select(vec![Affinity::Flow, Affinity::Source { ipv4_prefix: 32, ipv6_prefix: 128 }]);
     let scheduler = prop::sample::select(vec![Scheduler::Maglev, Scheduler::Maglev, Scheduler::RoundRobin]);
     (protocol, on_dead, affinity, scheduler).prop_map(|(protocol, on_dead, affinity, scheduler)| {
         let address = format!("10.200.0.1:80/{protocol}").parse().expect("an address");
@@ -219,7 +221,12 @@ impl Story {
             self.flows.remove(&flow);
             return;
         }
-        assert_eq!(self.send(flow, flags, sequence).map(|(n, _)| n), Some(n), "flow {flow} at {} s", self.seconds);
+        assert_eq!(
+            self.send(flow, flags, sequence).map(|(n, _)| n),
+            Some(n),
+            "flow {flow} at {} s",
+            self.seconds
+        );
         self.checked += 1;
     }
 
@@ -260,7 +267,8 @@ impl Story {
             self.losses[usize::from(n)] += 1;
             self.command(&Command::RemoveBackend { name, service: None });
         } else {
-            let services = vec![Membership { service: self.service.name.clone(), weight: 100, backup: false }];
+            let services =
+                vec![Membership { service: self.service.name.clone(), weight: 100, backup: false }];
             if self.command(&Command::AddBackend { backend: backend(n), services }) {
                 self.health(n, true);
             }

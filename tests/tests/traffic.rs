@@ -7,10 +7,11 @@ use aya::{
     Ebpf,
     programs::{Xdp, XdpMode},
 };
+use bytemuck::Zeroable as _;
 use vip_common::{
     MemberId,
     headers::TCP,
-    tables::{Egress, EgressId, Member, Port, Service, ServiceKey4, ServiceKey6, Slot},
+    tables::{Egress, EgressId, Member, MemberEntry, Port, Service, ServiceKey4, ServiceKey6, Slot},
 };
 use vip_tests::{
     kernel,
@@ -25,11 +26,11 @@ fn tables(topology: &Topology) -> Result<Tables> {
     let mac = topology.director.mac;
     let members = (1..).map(MemberId).zip(&topology.backends);
     let slots: Vec<_> = members.clone().map(|(id, _)| Slot::of(id)).cycle().take(251).collect();
-    let service = Service { ring_first: 0, ring_size: 251, flags: 0, id: 1 };
+    let service = Service { ring_size: 251, id: 1, ..Service::zeroed() };
     let own = Service { ring_size: 0, ..service };
     let port = 80_u16.to_be_bytes();
     Ok(Tables {
-        ports: [(ifindex, Port { mac, zero: [0; 2] })].into(),
+        ports: [(ifindex, Port { mac, router: 0, zero: 0 })].into(),
         services4: [
             (ServiceKey4::vip(VIP4), own),
             (ServiceKey4 { vip: VIP4, port, protocol: TCP, zero: 0 }, service),
@@ -42,16 +43,19 @@ fn tables(topology: &Topology) -> Result<Tables> {
         .into(),
         rings: [(0, slots.into())].into(),
         members: members
-            .map(|(id, backend)| (id, Member { mac: backend.mac, egress: EgressId(1), state: Member::UP }))
+            .map(|(id, backend)| {
+                (id, MemberEntry::new(Member { mac: backend.mac, egress: EgressId(1), state: Member::UP }, 1))
+            })
             .collect(),
-        egresses: [(EgressId(1), Egress { ifindex, mac, zero: [0; 6] })].into(),
+        egresses: [(EgressId(1), Egress::untouched(ifindex, mac))].into(),
         flow_key: Some(flow_key(1)),
+        ..Tables::default()
     })
 }
 
 /// The program on the director's port; it is gone when dropped.
 fn direct(topology: &Topology, mode: XdpMode) -> Result<Ebpf> {
-    let mut ebpf = kernel::load(16, 1024, 16)?;
+    let mut ebpf = kernel::load(16, 1024, 16, 64)?;
     kernel::publish(&mut ebpf, &tables(topology)?)?;
     topology.director.namespace.run(|| -> Result<()> {
         let program: &mut Xdp = ebpf.program_mut("director").context("the director")?.try_into()?;

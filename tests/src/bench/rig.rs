@@ -10,13 +10,13 @@ use aya::{
     maps::{Array, HashMap, PerCpuArray, ProgramArray},
     programs::{TestRun as _, TestRunOptions, Xdp},
 };
-use bytemuck::{bytes_of, cast};
+use bytemuck::{Zeroable as _, bytes_of, cast};
 use rustix::time::{ClockId, clock_gettime};
 use vip_common::{
     MemberId, Verb,
     headers::{TCP, UDP},
     measure::{Drive, FloorMacs},
-    tables::{Egress, EgressId, Member, Port, Service, ServiceKey4, ServiceKey6, Slot, names},
+    tables::{Egress, EgressId, Member, MemberEntry, Port, Service, ServiceKey4, ServiceKey6, Slot, names},
 };
 use vip_userspace::{dataplane::object, plan::Tables};
 
@@ -33,6 +33,8 @@ const BACKENDS: u32 = 8;
 const SLOTS: u32 = 16_381;
 /// Entries of the tables: the controller's defaults.
 const CAPACITY: (u32, u32, u32) = (1024, 1 << 20, 4096);
+/// Entries of each flow table: more than the flows of any scenario.
+const FLOWS: u32 = 1 << 21;
 /// The first client, as a number; others count up.
 const FIRST_CLIENT: u32 = 0x0a00_0000;
 
@@ -50,7 +52,7 @@ impl Rig {
     /// The kernel refuses a program or a table, or this process is not root.
     pub fn load() -> Result<Self> {
         require_root()?;
-        let mut director = load(CAPACITY.0, CAPACITY.1, CAPACITY.2)?;
+        let mut director = load(CAPACITY.0, CAPACITY.1, CAPACITY.2, FLOWS)?;
         publish(&mut director, &tables())?;
         let mut measure = EbpfLoader::new().load(object::MEASURE).context("load the object vip-measure")?;
         for name in ["driver", "floor", "bare"] {
@@ -117,28 +119,31 @@ impl Rig {
     /// A counter can't be read.
     pub fn shares(&self) -> Result<Vec<u64>> {
         let map = self.director.map(names::MEMBER_COUNTS).context("the object has no counters")?;
-        let counts: PerCpuArray<_, [u64; 3]> = map.try_into()?;
+        let counts: PerCpuArray<_, [u64; 4]> = map.try_into()?;
         (1..=BACKENDS).map(|id| Ok(counts.get(&id, 0)?.iter().map(|[packets, ..]| packets).sum())).collect()
     }
 }
 
 /// One VIP of each family with TCP and UDP, 8 backends that take turns in the ring.
 fn tables() -> Tables {
-    let service = Service { ring_first: 1, ring_size: SLOTS, flags: 0, id: 1 };
-    let own = Service { ring_first: 0, ring_size: 0, flags: 0, id: 0 };
+    let service = Service { ring_first: 1, ring_size: SLOTS, id: 1, ..Service::zeroed() };
+    let own = Service { flags: Service::ANSWERS_ECHO, ..service };
     let port = WEB.to_be_bytes();
     let members = (1..=BACKENDS).map(MemberId);
     let slots: Vec<_> = members.clone().cycle().map(Slot::of).take(SLOTS as usize).collect();
     let mut tables = Tables {
-        ports: [(PORT, Port { mac: OWN_MAC, zero: [0; 2] })].into(),
+        ports: [(PORT, Port { mac: OWN_MAC, router: 0, zero: 0 })].into(),
         rings: [(service.ring_first, slots.into())].into(),
         members: members
-            .map(|id| (id, Member { mac: mac_of(id), egress: EgressId(1), state: Member::UP }))
+            .map(|id| {
+                (id, MemberEntry::new(Member { mac: mac_of(id), egress: EgressId(1), state: Member::UP }, 1))
+            })
             .collect(),
-        egresses: [(EgressId(1), Egress { ifindex: PORT, mac: OWN_MAC, zero: [0; 6] })].into(),
+        egresses: [(EgressId(1), Egress::untouched(PORT, OWN_MAC))].into(),
         flow_key: Some(flow_key(1)),
         services4: [(ServiceKey4::vip(VIP4), own)].into(),
         services6: [(ServiceKey6::vip(VIP6), own)].into(),
+        ..Tables::default()
     };
     for protocol in [TCP, UDP] {
         tables.services4.insert(ServiceKey4 { vip: VIP4, port, protocol, zero: 0 }, service);

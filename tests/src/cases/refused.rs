@@ -14,8 +14,6 @@ use crate::{
 pub(super) fn cases() -> Vec<Case> {
     let mut cases = unknown_port();
     cases.extend(by_port());
-    cases.extend(fragments());
-    cases.extend(other_protocols());
     cases
 }
 
@@ -31,7 +29,10 @@ fn unknown_port() -> Vec<Case> {
         dropped("port 0 is not the VIP's own entry, TCP", Packet::to4(VIP4).tcp(0)),
         dropped("port 0 is not the VIP's own entry, UDP", Packet::to6(VIP6).udp(0)),
         dropped("a service's port with its bytes swapped", Packet::to4(VIP4).tcp(WEB.swap_bytes())),
-        dropped("SCTP to a service's port", bare(Packet::to4(VIP4), 132)),
+        dropped(
+            "SCTP to a service's port",
+            Packet::to4(VIP4).raw(132, &[0x9c, 0x40, 0, 80, 0, 0, 0, 0, 0, 0, 0, 0, 0]),
+        ),
         dropped("GRE over IPv4", bare(Packet::to4(VIP4), 47)),
         dropped("GRE over IPv6", bare(Packet::to6(VIP6), 47)),
         dropped("no next header over IPv6", bare(Packet::to6(VIP6), 59)),
@@ -76,64 +77,5 @@ fn by_port() -> Vec<Case> {
             Case::drops(format!("{kind} to a service {what} is dropped"), packet.frame(), reason)
         }));
     }
-    cases
-}
-
-fn fragments() -> Vec<Case> {
-    let fragment = |packet: Packet, bits: u16| edit(packet.frame(), IP + 6, &bits.to_be_bytes());
-    let passed = |name: &str, frame| Case::passes(name, frame, Reason::Fragment);
-    vec![
-        passed("a first fragment is left to the kernel", fragment(Packet::to4(VIP4).tcp(WEB), 0x2000)),
-        passed("a later fragment is left to the kernel", fragment(Packet::to4(VIP4).tcp(WEB), 0x2001)),
-        passed("the last fragment is left to the kernel", fragment(Packet::to4(VIP4).udp(WEB), 0x00b9)),
-        passed("the largest offset is one", fragment(Packet::to4(VIP4).udp(WEB), 0x1fff)),
-        passed(
-            "a fragment that is too short for ports is left to the kernel",
-            fragment(Packet::to4(VIP4).raw(6, &[0; 4]), 0x2000),
-        ),
-        passed(
-            "a fragment of ICMP is left to the kernel",
-            fragment(Packet::to4(VIP4).raw(1, &[8, 0]), 0x2000),
-        ),
-        passed(
-            "a fragment to a closed port is left to the kernel",
-            fragment(Packet::to4(VIP4).tcp(CLOSED), 0x2000),
-        ),
-    ]
-}
-
-fn other_protocols() -> Vec<Case> {
-    let extension = |next: u8| Packet::to6(VIP6).raw(next, &[6, 0, 1, 4, 0, 0, 0, 0, 0x9c, 0x40, 0, 80]);
-    let echo = [8, 0, 0xf7, 0xff, 0, 0, 0, 0];
-    let mut cases = vec![
-        Case::passes("ICMP is left to the kernel", Packet::to4(VIP4).raw(1, &echo).frame(), Reason::Icmp),
-        Case::passes(
-            "ICMPv6 is left to the kernel",
-            Packet::to6(VIP6).raw(58, &[128, 0, 0, 0, 0, 0, 0, 0]).frame(),
-            Reason::Icmp,
-        ),
-        Case::passes(
-            "ICMP without a byte is left to the kernel",
-            Packet::to4(VIP4).raw(1, &[]).frame(),
-            Reason::Icmp,
-        ),
-        Case::passes("ICMP to a local VIP as well", Packet::to4(LOCAL4).raw(1, &echo).frame(), Reason::Icmp),
-        Case::passes(
-            "a neighbour advertisement to a VIP is left to the kernel",
-            Packet::to6(VIP6).raw(58, &[136, 0, 0, 0, 0, 0, 0, 0]).frame(),
-            Reason::Icmp,
-        ),
-    ];
-    let headers = [
-        ("hop-by-hop options", 0),
-        ("a routing header", 43),
-        ("a fragment header", 44),
-        ("an authentication header", 51),
-        ("destination options", 60),
-    ];
-    cases.extend(headers.map(|(what, next)| {
-        let name = format!("an IPv6 packet with {what} is left to the kernel");
-        Case::passes(name, extension(next).frame(), Reason::ExtensionHeader)
-    }));
     cases
 }
