@@ -23,9 +23,13 @@ pub struct Drive {
     pub vary_at: u32,
     /// What the first flow has there, as a number; later flows count up.
     pub first_flow: u32,
+    /// How far the next packet's flow is from the last one's: coprime to `flows`, so that each gets its turn.
+    pub stride: u32,
+    /// Not used: 0.
+    pub zero: u32,
 }
 
-const _: () = assert!(size_of::<Drive>() == TEMPLATE_LEN + 16);
+const _: () = assert!(size_of::<Drive>() == TEMPLATE_LEN + 24);
 
 /// The MACs that the floor program writes: value of its map, by the VIP as it stands in the packet.
 #[repr(C)]

@@ -9,14 +9,16 @@ mod frame;
 
 use aya_ebpf::{
     bindings::xdp_action,
-    btf_maps::{Array, HashMap, ProgramArray},
+    btf_maps::{Array, HashMap, LruHashMap, ProgramArray},
     macros::{btf_map, xdp},
     programs::XdpContext,
 };
+use bytemuck::Zeroable as _;
 use vip_common::{
     Frame,
-    headers::{ETHERTYPE_IPV4, Ethernet, Ipv4},
+    headers::{ETHERTYPE_IPV4, Ethernet, Ipv4, Mac},
     measure::{Drive, FloorMacs, TEMPLATE_LEN, TEMPLATE_PARTS},
+    tables::{FlowEntry, FlowId4},
 };
 
 use crate::frame::XdpFrame;
@@ -28,10 +30,12 @@ static NEXT_FLOW: Array<u32, 1> = Array::new();
 #[btf_map]
 static TARGETS: ProgramArray<64> = ProgramArray::new();
 #[btf_map]
+static LOOKED_UP: LruHashMap<FlowId4, FlowEntry, { 1 << 21 }> = LruHashMap::new();
+#[btf_map]
 static FLOOR_VIPS: HashMap<u32, FloorMacs, 1024> = HashMap::new();
 
 /// Writes the next flow's packet over the frame and tail-calls the program under test.
-#[xdp]
+#[xdp(frags)]
 #[expect(clippy::needless_pass_by_value, reason = "`#[xdp]` calls it so")]
 fn driver(context: XdpContext) -> u32 {
     let mut frame = XdpFrame::new(&context);
@@ -54,7 +58,10 @@ fn feed(frame: &mut XdpFrame<'_>) -> Option<u32> {
     #[expect(unsafe_code, reason = "a counter that is kept from packet to packet")]
     let flow = unsafe {
         let flow = if *next >= drive.flows { 0 } else { *next };
-        *next = flow + 1;
+        *next = flow + drive.stride;
+        if *next >= drive.flows {
+            *next -= drive.flows;
+        }
         flow
     };
     let parts: [[u8; 8]; TEMPLATE_PARTS] = drive.template;
@@ -66,7 +73,7 @@ fn feed(frame: &mut XdpFrame<'_>) -> Option<u32> {
 }
 
 /// What must be done at least: header checks, one hash look-up of the VIP, two MACs.
-#[xdp]
+#[xdp(frags)]
 #[expect(clippy::needless_pass_by_value, reason = "`#[xdp]` calls it so")]
 fn floor(context: XdpContext) -> u32 {
     floor_of(&mut XdpFrame::new(&context)).unwrap_or(xdp_action::XDP_PASS)
@@ -87,14 +94,45 @@ fn floor_of(frame: &mut XdpFrame<'_>) -> Option<u32> {
     Some(xdp_action::XDP_TX)
 }
 
+/// The floor with a look-up of the flow in an LRU hash, as large and with the same key as the director's flow table. A flow
+/// that is not there is written.
+#[xdp(frags)]
+#[expect(clippy::needless_pass_by_value, reason = "`#[xdp]` calls it so")]
+fn look_up(context: XdpContext) -> u32 {
+    look_up_of(&mut XdpFrame::new(&context)).unwrap_or(xdp_action::XDP_PASS)
+}
+
+#[inline(always)]
+fn look_up_of(frame: &mut XdpFrame<'_>) -> Option<u32> {
+    let ethernet = frame.read::<Ethernet>(0)?;
+    let ip = frame.read::<Ipv4>(size_of::<Ethernet>())?;
+    let fits = size_of::<Ethernet>() + ip.packet_len() <= frame.len();
+    if ethernet.ethertype != ETHERTYPE_IPV4 || ip.version_ihl != 0x45 || !fits {
+        return None;
+    }
+    let [source_port, port] = frame.read::<[[u8; 2]; 2]>(size_of::<Ethernet>() + size_of::<Ipv4>())?;
+    let flow = FlowId4 { source: ip.source, source_port, port, scope: 1 << 8 | u32::from(ip.protocol) };
+    let macs: [Mac; 2] = match LOOKED_UP.get_ptr(flow) {
+        // SAFETY: the value stays readable while this program runs.
+        #[expect(unsafe_code, reason = "a look-up in a hash map")]
+        Some(entry) => [[unsafe { (*entry).member.0 } as u8; 6], ethernet.destination],
+        None => {
+            let _ = LOOKED_UP.insert(flow, FlowEntry::zeroed(), 0);
+            [ethernet.source, ethernet.destination]
+        }
+    };
+    frame.write(0, macs)?;
+    Some(xdp_action::XDP_TX)
+}
+
 /// The cost of a run without any work.
-#[xdp]
+#[xdp(frags)]
 fn bare(_context: XdpContext) -> u32 {
     xdp_action::XDP_TX
 }
 
 /// Leaves every packet to the kernel. A veth takes what XDP sends to it only from a peer with an XDP program.
-#[xdp]
+#[xdp(frags)]
 fn pass(_context: XdpContext) -> u32 {
     xdp_action::XDP_PASS
 }

@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use serde::Serialize;
 
-use super::scenario::{BARE, FLOOR, Scenario};
+use super::scenario::{BARE, FLOOR, LOOK_UP, Scenario};
 
 /// The figures of one scenario.
 #[derive(Clone, PartialEq, Debug, Serialize)]
@@ -73,12 +73,30 @@ pub fn bars(scenarios: &[Scenario], times: &[Vec<f64>]) -> Vec<Bar> {
         let ratios = rows.iter().filter(|row| names.contains(&row.scenario)).map(|row| row.ratio);
         ratios.max_by(f64::total_cmp)
     };
-    let of = |flows| Some(net_of(scenarios, times, position(scenarios, "tcp-v4-ch", flows)?));
-    let growth = of(1).zip(of(1_000_000)).map(|(one, million)| median(ratios(&million, &one)));
+    let row = |name, flows| Some(net_of(scenarios, times, position(scenarios, name, flows)?));
+    let against = |above: Option<Vec<f64>>, below: Option<Vec<f64>>| {
+        above.zip(below).map(|(above, below)| median(ratios(&above, &below)))
+    };
+    let million = |name| against(row(name, 1_000_000), row(name, 1));
+    let few_hits = rows.iter().find(|row| row.scenario == "tcp-v4-lru-hit" && row.flows == 1000);
+    let most = |figures: [Option<f64>; 4]| figures.into_iter().flatten().max_by(f64::total_cmp);
+    let services = super::scenario::FLOWS
+        .map(|flows| against(row("tcp-v4-10000-services", flows), row("tcp-v4-ch", flows)));
     [
-        ("established IPv4 TCP, over the floor", 2.0, worst(&["tcp-v4-ch"])),
-        ("a million flows of it, over one flow", 1.2, growth),
-        ("no VIP, over the floor", 1.2, worst(&["pass-v4-no-vip", "pass-v6-no-vip"])),
+        ("established IPv4 TCP, over the floor", 1.9, worst(&["tcp-v4-ch"])),
+        ("IPv4 UDP, over the floor", 1.9, worst(&["udp-v4-ch"])),
+        ("IPv4 SYN, over the floor", 1.9, worst(&["tcp-v4-syn"])),
+        ("established IPv6 TCP, over the IPv4 floor", 2.3, worst(&["tcp-v6-ch"])),
+        ("IPv6 UDP, over the IPv4 floor", 2.3, worst(&["udp-v6-ch"])),
+        ("a million flows of IPv4 TCP, over one flow", 1.2, million("tcp-v4-ch")),
+        ("no VIP, over the floor", 1.0, worst(&["pass-v4-no-vip", "pass-v6-no-vip"])),
+        ("1,000 tracked flows, over the floor", 4.5, few_hits.map(|row| row.ratio)),
+        (
+            "a million tracked flows, over a bare LRU look-up",
+            1.15,
+            against(row("tcp-v4-lru-hit", 1_000_000), row(LOOK_UP, 1_000_000)),
+        ),
+        ("10,000 services, over one", 1.2, most(services)),
     ]
     .into_iter()
     .filter_map(|(name, limit, figure)| Some(Bar { name, limit, figure: figure? }))

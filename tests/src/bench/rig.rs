@@ -16,7 +16,9 @@ use vip_common::{
     MemberId, Verb,
     headers::{TCP, UDP},
     measure::{Drive, FloorMacs},
-    tables::{Egress, EgressId, Member, MemberEntry, Port, Service, ServiceKey4, ServiceKey6, Slot, names},
+    tables::{
+        Egress, EgressId, Member, MemberEntry, Port, Service, ServiceKey4, ServiceKey6, Slot, Terms, names,
+    },
 };
 use vip_userspace::{dataplane::object, plan::Tables};
 
@@ -29,12 +31,19 @@ use crate::{
 
 /// Backends of the service, each with a share of its slots.
 const BACKENDS: u32 = 8;
+/// Services beside the one that gets the packets.
+const MANY: u32 = 10_000;
+/// Slots of each of these.
+const FEW_SLOTS: u32 = 251;
 /// Slots of the service: the default of a service.
 const SLOTS: u32 = 16_381;
-/// Entries of the tables: the controller's defaults.
-const CAPACITY: (u32, u32, u32) = (1024, 1 << 20, 4096);
+/// Entries of the tables: room for [`MANY`] services.
+const CAPACITY: (u32, u32, u32) = (1 << 15, 3 << 20, 4096);
 /// Entries of each flow table: more than the flows of any scenario.
 const FLOWS: u32 = 1 << 21;
+/// Flows take turns in another order in every run: in the order in which they were entered, a table's memory would be walked
+/// from one end to the other, as no traffic does. Primes that don't divide a number of flows.
+const STRIDES: [u32; 5] = [611_953, 350_377, 821_641, 104_729, 482_927];
 /// The first client, as a number; others count up.
 const FIRST_CLIENT: u32 = 0x0a00_0000;
 
@@ -43,6 +52,8 @@ const FIRST_CLIENT: u32 = 0x0a00_0000;
 pub struct Rig {
     measure: Ebpf,
     director: Ebpf,
+    _others: [Ebpf; 2],
+    runs: usize,
 }
 
 impl Rig {
@@ -52,10 +63,16 @@ impl Rig {
     /// The kernel refuses a program or a table, or this process is not root.
     pub fn load() -> Result<Self> {
         require_root()?;
-        let mut director = load(CAPACITY.0, CAPACITY.1, CAPACITY.2, FLOWS)?;
-        publish(&mut director, &tables())?;
+        let started = |tables: &Tables, flows| -> Result<Ebpf> {
+            let mut director = load(CAPACITY.0, CAPACITY.1, CAPACITY.2, flows)?;
+            publish(&mut director, tables)?;
+            Ok(director)
+        };
+        let director = started(&tables(), 64)?;
+        let tracked = started(&tracked(), FLOWS)?;
+        let many = started(&many(), 64)?;
         let mut measure = EbpfLoader::new().load(object::MEASURE).context("load the object vip-measure")?;
-        for name in ["driver", "floor", "bare"] {
+        for name in ["driver", "floor", "bare", "look_up"] {
             let program: &mut Xdp =
                 measure.program_mut(name).with_context(|| format!("the object has no {name}"))?.try_into()?;
             program.load().with_context(|| format!("load the program {name}"))?;
@@ -67,12 +84,15 @@ impl Rig {
             (Target::Bare, program(&measure, "bare")?.fd()?.try_clone()?),
             (Target::Floor, program(&measure, "floor")?.fd()?.try_clone()?),
             (Target::Director, program(&director, "director")?.fd()?.try_clone()?),
+            (Target::LookUp, program(&measure, "look_up")?.fd()?.try_clone()?),
+            (Target::Tracked, program(&tracked, "director")?.fd()?.try_clone()?),
+            (Target::Many, program(&many, "director")?.fd()?.try_clone()?),
         ];
         let mut places: ProgramArray<_> = map(&mut measure, "TARGETS")?.try_into()?;
         for (target, program) in targets {
             places.set(target as u32, &program, 0)?;
         }
-        Ok(Self { measure, director })
+        Ok(Self { measure, director, _others: [tracked, many], runs: 0 })
     }
 
     /// Sends `packets` packets of a scenario and returns what one took, driver included, in ns.
@@ -88,10 +108,13 @@ impl Rig {
             flows: scenario.flows,
             vary_at: scenario.vary_at,
             first_flow: FIRST_CLIENT,
+            stride: STRIDES[self.runs % STRIDES.len()] % scenario.flows,
+            zero: 0,
         };
-        let mut value = [0; 80];
+        self.runs += 1;
+        let mut value = [0; 88];
         value.copy_from_slice(bytes_of(&drive));
-        let mut place: Array<_, [u8; 80]> = map(&mut self.measure, "DRIVE")?.try_into()?;
+        let mut place: Array<_, [u8; 88]> = map(&mut self.measure, "DRIVE")?.try_into()?;
         place.set(0, value, 0)?;
         let context = context(scenario.frame.len(), PORT);
         let mut options = TestRunOptions::new();
@@ -148,6 +171,38 @@ fn tables() -> Tables {
     for protocol in [TCP, UDP] {
         tables.services4.insert(ServiceKey4 { vip: VIP4, port, protocol, zero: 0 }, service);
         tables.services6.insert(ServiceKey6 { vip: VIP6, port, protocol, zero: 0 }, service);
+    }
+    tables
+}
+
+/// The same, in the middle of a change: every slot remembers, and every flow has an entry.
+fn tracked() -> Tables {
+    let mut tables = tables();
+    let older = |slot: &Slot| Slot::tracked(MemberId(slot.current.0 % BACKENDS + 1), slot.current);
+    for slots in tables.rings.values_mut() {
+        *slots = slots.iter().map(older).collect();
+    }
+    tables.terms = [(1, Terms { period: 1, allowance: u32::MAX, idle: 7200, always: 0 })].into();
+    tables
+}
+
+/// The same, with [`MANY`] services more; each, and the one that gets the packets, has [`FEW_SLOTS`] slots.
+fn many() -> Tables {
+    let mut tables = tables();
+    let members = (1..=BACKENDS).map(MemberId);
+    let slots: std::sync::Arc<[Slot]> = members.cycle().map(Slot::of).take(FEW_SLOTS as usize).collect();
+    let first = tables.services4.values().next().map_or(1, |service| service.ring_first);
+    tables.rings = [(first, std::sync::Arc::clone(&slots))].into();
+    let services = tables.services4.values_mut().chain(tables.services6.values_mut());
+    services.for_each(|service| service.ring_size = FEW_SLOTS);
+    for number in 1..=MANY {
+        let place = first + number * FEW_SLOTS;
+        let service =
+            Service { ring_first: place, ring_size: FEW_SLOTS, id: number + 1, ..Service::zeroed() };
+        let vip = (0x0ac9_0000 + number).to_be_bytes();
+        tables.rings.insert(place, std::sync::Arc::clone(&slots));
+        let key = ServiceKey4 { vip, port: WEB.to_be_bytes(), protocol: TCP, zero: 0 };
+        tables.services4.extend([(key, service), (ServiceKey4::vip(vip), service)]);
     }
     tables
 }

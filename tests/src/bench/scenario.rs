@@ -12,8 +12,11 @@ pub const BARE: &str = "bare";
 /// Name of the floor: header checks, one hash look-up of the VIP, two MACs.
 pub const FLOOR: &str = "floor";
 
+/// Name of the program that looks a flow up in an LRU hash, and does nothing else that the floor does not do.
+pub(super) const LOOK_UP: &str = "lru-look-up";
+
 /// Numbers of flows at which a program is measured that does something for each of them.
-const FLOWS: [u32; 4] = [1, 1000, 100_000, 1_000_000];
+pub(super) const FLOWS: [u32; 4] = [1, 1000, 100_000, 1_000_000];
 /// Where packets are not told apart.
 const FEW: [u32; 2] = [1, 1_000_000];
 
@@ -26,6 +29,12 @@ pub enum Target {
     Floor,
     /// The director.
     Director,
+    /// The floor with a look-up of the flow in an LRU hash instead of that of the VIP.
+    LookUp,
+    /// A director all of whose slots remember: every packet is looked up in the flow table.
+    Tracked,
+    /// A director with 10,000 services, one of which gets the packets.
+    Many,
 }
 
 /// One row: packets of one kind, from so many flows.
@@ -67,13 +76,32 @@ pub fn all() -> Vec<Scenario> {
         let flows: &[u32] = if name.ends_with("-ch") || name.ends_with("-syn") { &FLOWS } else { &FEW };
         add((name, Target::Director, Verb::Transmit), flows, frame);
     }
+    let segment = Packet::to6(VIP6).raw(44, &fragment_of(&Packet::to6(VIP6).tcp(WEB).frame()[IP + 40..]));
     let echo = [8, 0, 0xf7, 0xff, 0, 0, 0, 0];
+    let uncommon = [
+        ("tcp-v4-frag", edit(established(), IP + 6, &[0x20, 0])),
+        ("tcp-v6-frag", segment.frame()),
+        ("tcp-v4-vlan", tagged(established())),
+        ("icmp-v4-echo", Packet::to4(VIP4).raw(1, &echo).frame()),
+    ];
+    for (name, frame) in uncommon {
+        add((name, Target::Director, Verb::Transmit), &FEW, frame);
+    }
+    let remembered = [
+        ("tcp-v4-lru-hit", established()),
+        ("udp-v4-lru-hit", Packet::to4(VIP4).udp(WEB).frame()),
+        ("tcp-v6-lru-hit", Packet::to6(VIP6).tcp(WEB).frame()),
+    ];
+    add((LOOK_UP, Target::LookUp, Verb::Transmit), &FLOWS, established());
+    for (name, frame) in remembered {
+        // UDP shares its table with TCP, whose million flows leave room for few more.
+        let flows = if name.starts_with("udp") { &FLOWS[..2] } else { &FLOWS };
+        add((name, Target::Tracked, Verb::Transmit), flows, frame);
+    }
+    add(("tcp-v4-10000-services", Target::Many, Verb::Transmit), &FLOWS, established());
     let left_alone = [
         ("pass-v4-no-vip", Packet::to4([10, 77, 0, 1]).tcp(WEB).frame()),
         ("pass-v6-no-vip", Packet::to6([0x20; 16]).tcp(WEB).frame()),
-        ("pass-v4-icmp", Packet::to4(VIP4).raw(1, &echo).frame()),
-        ("pass-v4-frag", edit(established(), IP + 6, &[0x20, 0])),
-        ("pass-v6-frag", Packet::to6(VIP6).raw(44, &[TCP, 0, 0, 1, 0, 0, 0, 0, 0x9c, 0x40, 0, 80]).frame()),
         ("pass-non-ip", edit(established(), 12, &[0x88, 0xcc])),
     ];
     for (name, frame) in left_alone {
@@ -84,9 +112,24 @@ pub fn all() -> Vec<Scenario> {
     all
 }
 
+/// A fragment header in front of a payload: the first of more.
+fn fragment_of(payload: &[u8]) -> Vec<u8> {
+    [&[TCP, 0, 0, 1, 0, 0, 0, 7], payload].concat()
+}
+
+/// The frame with a VLAN tag.
+fn tagged(mut frame: Vec<u8>) -> Vec<u8> {
+    frame.splice(12..12, [0x81, 0, 0, 7]);
+    frame
+}
+
 /// The shortest frame that the driver can write its template to: 64 bytes.
 fn scenario((name, target, verb): (&'static str, Target, Verb), flows: u32, frame: Vec<u8>) -> Scenario {
-    let vary_at = if frame[12..14] == [0x86, 0xdd] { IP + 16 } else { IP + 12 };
+    let vary_at = match frame[12..14] {
+        [0x86, 0xdd] => IP + 16,
+        [0x81, 0] => IP + 16,
+        _ => IP + 12,
+    };
     #[expect(clippy::cast_possible_truncation, reason = "an offset within an IP header")]
     let vary_at = vary_at as u32;
     Scenario { name, flows, target, verb, frame: pad(frame, 64), vary_at }

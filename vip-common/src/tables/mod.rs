@@ -26,8 +26,8 @@ pub use flows::{
 };
 pub use members::{Egress, EgressId, Member, MemberEntry, MemberId, Port, Slot, Station, StationKey};
 pub use services::{
-    OnDead, Service, ServiceKey4, ServiceKey6, VIP_BITS, VIP_WORDS, WideKey4, WideKey6, own_bit4, own_bit6,
-    vip_bit4, vip_bit6,
+    OWN_BITS, OnDead, Service, ServiceKey4, ServiceKey6, VIP_BITS, VIP_WORDS, WideKey4, WideKey6, own_bit4,
+    own_bit6, vip_bit4, vip_bit6,
 };
 
 /// Version of all layouts in this module and of the tables' meaning; part of the path of the pins.

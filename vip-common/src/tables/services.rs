@@ -193,10 +193,13 @@ pub enum OnDead {
     Keep = 3,
 }
 
-/// Number of bits in `VIPS`.
+/// Number of bits in `VIPS` for VIPs.
 pub const VIP_BITS: u32 = 1 << 16;
+/// Number of bits in `VIPS`, behind those, for the addresses of the director itself: as many VIPs as there may be, they
+/// must not look like an own address.
+pub const OWN_BITS: u32 = 1 << 12;
 /// Number of 64-bit words in `VIPS`.
-pub const VIP_WORDS: u32 = VIP_BITS / 64;
+pub const VIP_WORDS: u32 = (VIP_BITS + OWN_BITS) / 64;
 
 /// The bit of `VIPS` that stands for an IPv4 address: below [`VIP_BITS`]. Other addresses may share it.
 #[inline(always)]
@@ -214,16 +217,16 @@ pub fn vip_bit6(address: [u8; 16]) -> u32 {
     (mixed.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 48) as u32
 }
 
-/// The bit of `VIPS` that stands for an IPv4 address of the director itself, as a source: not that of the same VIP.
+/// The bit of `VIPS` that stands for an IPv4 address of the director itself, as a source: one of [`OWN_BITS`].
 #[inline(always)]
 #[must_use]
 pub const fn own_bit4(address: [u8; 4]) -> u32 {
-    (u32::from_le_bytes(address) ^ u32::MAX).wrapping_mul(0x9e37_79b1) >> 16
+    VIP_BITS + (vip_bit4(address) >> 4)
 }
 
-/// The bit of `VIPS` that stands for an IPv6 address of the director itself, as a source: not that of the same VIP.
+/// The bit of `VIPS` that stands for an IPv6 address of the director itself, as a source: one of [`OWN_BITS`].
 #[inline(always)]
 #[must_use]
 pub fn own_bit6(address: [u8; 16]) -> u32 {
-    vip_bit6(address) ^ 1
+    VIP_BITS + (vip_bit6(address) >> 4)
 }
