@@ -350,7 +350,7 @@ fn segment(protocol: Protocol, flow: u8, flags: u8, sequence: u32) -> Vec<u8> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(1000))]
+    #![proptest_config(ProptestConfig::with_cases(256))]
     #[test]
     fn no_flow_moves_that_speaks_and_whose_backend_stays_up(service in service(), steps in steps()) {
         let mut story = Story::new(service);
