@@ -321,3 +321,6 @@ fn lowest_free(taken: impl Iterator<Item = u32>) -> u32 {
     let taken: BTreeSet<u32> = taken.collect();
     (1..).find(|id| !taken.contains(id)).unwrap_or(u32::MAX)
 }
+
+#[cfg(test)]
+mod tests;

@@ -111,6 +111,7 @@ pub(crate) fn tables() -> Tables {
     let slots = |len: u32, id| (0..len).map(|slot| Slot::of(MemberId(slot % 2 + id))).collect();
     let tracked = |slot: u32| Slot::tracked(MemberId(slot % 2 + 1), MemberId(19));
     let entry = |id: u8| (MemberId(id.into()), MemberEntry::new(member(id), 7 + u32::from(id)));
+    let terms = Terms { period: 1, allowance: 100, idle: 60, always: 1 };
     Tables {
         ports: [(7, Port { mac: [2, 0, 0, 0, 1, 0], router: 51, zero: 0 })].into(),
         services4: [
@@ -137,7 +138,7 @@ pub(crate) fn tables() -> Tables {
         members: [1, 2, 19, 20].map(entry).into(),
         egresses: [(EgressId(255), Egress::untouched(9, [2, 0, 0, 0, 1, 1]))].into(),
         stations: [([2, 0, 0, 0, 0, 1], Station { member: MemberId(1), flags: Station::DIRECTOR })].into(),
-        terms: [(2, Terms { period: 1, allowance: 100, idle: 60, always: 1 })].into(),
+        terms: [(2, terms), (3, Terms { always: 0, ..terms })].into(),
         flow_key: Some(FlowKey { coefficients: std::array::from_fn(|at| at as u64 + 1) }),
     }
 }

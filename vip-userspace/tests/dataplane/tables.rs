@@ -1,14 +1,15 @@
 //! Tables: written, read back, taken over, refused.
 
-use std::fs;
+use std::{fs, time::Duration};
 
-use aya::maps::{Array, Map, MapData};
+use aya::maps::{Array, HashMap, Map, MapData};
 use vip_common::{
     MemberId,
-    tables::{Slot, names},
+    tables::{FlowEntry, FlowId4, FlowState, Slot, names, tick},
 };
 use vip_userspace::{
     dataplane::{Capacity, Dataplane as _, KernelDataplane, kernel::check},
+    places::Places,
     plan::{Operation, Tables, plan},
 };
 
@@ -102,5 +103,68 @@ fn tables_of_another_size_are_refused_and_left_as_they_are() {
         assert!(check(places, other, &[]).is_err());
         assert_eq!(map_ids(places), ids);
         assert_eq!(open(places).read().expect("read"), tables());
+    });
+}
+
+/// An entry of the flow table: client port, service id, and where the flow lives.
+fn remember(places: &Places, port: u16, service: u32, entry: FlowEntry) {
+    let map = MapData::from_pin(places.pins().join(names::FLOWS4)).expect("the pinned map");
+    let mut flows: HashMap<_, [u8; 12], [u8; 24]> =
+        Map::from_map_data(map).and_then(TryInto::try_into).expect("a hash table");
+    let id = FlowId4 {
+        source: [192, 0, 2, 1],
+        source_port: port.to_be_bytes(),
+        port: [0, 80],
+        scope: service << 8 | 6,
+    };
+    flows.insert(bytemuck::cast::<_, [u8; 12]>(id), bytemuck::cast::<_, [u8; 24]>(entry), 0).expect("insert");
+}
+
+fn uptime() -> Duration {
+    let text = fs::read_to_string("/proc/uptime").expect("the uptime");
+    let seconds = text.split(' ').next().and_then(|seconds| seconds.parse().ok());
+    Duration::from_secs_f64(seconds.expect("a number"))
+}
+
+#[test]
+fn a_sweep_deletes_what_is_over_counts_what_lives_and_tells_which_slots_are_held() {
+    alone(|places| {
+        let mut dataplane = open(places);
+        publish(&mut dataplane, &tables());
+        let now = tick(u64::try_from(uptime().as_nanos()).expect("a time"));
+        // Slots from 700 on are tracked: new flows of the first to member 1, of the second to member 2, older ones to 19.
+        let lives = |member: u32, slot| FlowEntry {
+            member: MemberId(member),
+            generation: 7 + member,
+            slot,
+            sequence: 0,
+            seen: now,
+            state: FlowState::Firm as u32,
+        };
+        let (away, at_home) = (lives(19, 702), lives(2, 703));
+        let entries = [
+            away,
+            at_home,
+            FlowEntry { seen: now - 50, ..at_home },
+            FlowEntry { seen: now - 70, ..at_home },
+            FlowEntry { generation: 3, ..away },
+            // Not tracked.
+            lives(1, 40),
+            // A pending one has a minute.
+            FlowEntry { seen: now - 66, state: FlowState::Pending as u32, ..at_home },
+        ];
+        for (port, entry) in (1..).zip(entries) {
+            remember(places, port, 3, entry);
+        }
+        // Where every flow is tracked, whatever the slot.
+        remember(places, 99, 2, lives(1, 40));
+        let swept = dataplane.sweep().expect("a sweep");
+        assert_eq!(swept.live, 4);
+        assert_eq!(swept.flows, [(MemberId(19), 1), (MemberId(2), 2), (MemberId(1), 1)].into());
+        let held: Vec<_> = (0..1000).filter(|slot| swept.is_held(*slot)).collect();
+        assert_eq!(held, [702]);
+        assert_eq!(dataplane.counts().expect("counts").flows.deleted, 4);
+        let again = dataplane.sweep().expect("a second sweep");
+        assert_eq!((again, dataplane.counts().expect("counts").flows.deleted), (swept, 4));
     });
 }

@@ -88,12 +88,13 @@ impl<'a> Members<'a> {
             if self.tables.members.contains_key(id) {
                 continue;
             }
-            let entry = if is_named(*id) {
+            let entry = if old.member.state == 0 {
+                *old
+            } else if is_named(*id) {
                 let generation = old.generation.wrapping_add(u32::from(old.member.is_alive()));
                 MemberEntry::new(Entry { state: Entry::DOWN, ..self.last_way(*id) }, generation)
             } else {
-                let generation = old.generation.wrapping_add(u32::from(old.member.state != 0));
-                MemberEntry::new(Entry::zeroed(), generation)
+                MemberEntry::new(Entry::zeroed(), old.generation.wrapping_add(1))
             };
             self.tables.members.insert(*id, entry);
         }

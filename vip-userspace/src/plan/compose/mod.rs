@@ -17,7 +17,9 @@ use self::{
 };
 use super::{Budget, Numbers, Tables, addresses};
 use crate::{
-    model::{OnDead, Service, ServiceName, World, capacity::OWN_ADDRESSES},
+    model::{
+        Ineligible, NoNeighbour, OnDead, Service, ServiceName, Standing, World, capacity::OWN_ADDRESSES,
+    },
     ring::{RingKey, RingMemory, Terms},
 };
 
@@ -28,6 +30,8 @@ pub struct Composer {
     rings: BTreeMap<ServiceName, ServiceRing>,
     /// Rings that an earlier controller left and that have not been looked at yet.
     found: BTreeMap<ServiceName, RingMemory>,
+    /// How long services wait with their first ring, for members that are not known yet.
+    beginnings: BTreeMap<ServiceName, Duration>,
     budget: Budget,
 }
 
@@ -35,7 +39,7 @@ impl Composer {
     /// Rings and flow hash are made with `key`.
     #[must_use]
     pub fn new(key: RingKey, budget: Budget) -> Self {
-        Self { key, rings: BTreeMap::new(), found: BTreeMap::new(), budget }
+        Self { key, rings: BTreeMap::new(), found: BTreeMap::new(), beginnings: BTreeMap::new(), budget }
     }
 
     /// Takes over what the slots of published tables remember; their windows start anew at `now`.
@@ -73,12 +77,16 @@ impl Composer {
         let services = world.intent.services();
         self.rings.retain(|name, _| services.contains_key(name));
         self.found.retain(|name, _| services.contains_key(name));
+        self.beginnings.retain(|name, _| services.contains_key(name));
         let mut members = Members::new(world, numbers, published, &mut tables);
         let mut entries = Entries::default();
         for service in services.values() {
             let Some(places) = members.numbers.places_of(&service.name) else { continue };
             let standings = world.standings(service);
-            let ingredients = members.add(service, &standings);
+            let mut ingredients = members.add(service, &standings);
+            if self.waits(service, &standings, now) {
+                ingredients.iter_mut().for_each(|member| member.is_eligible = false);
+            }
             let has_peers = !world.peers.is_empty() || ingredients.iter().any(|member| member.is_director);
             let recipe = Recipe {
                 scheduler: service.scheduler,
@@ -122,6 +130,22 @@ impl Composer {
     /// The services whose flows may be written to the flow table now, with their windows.
     pub fn tracking(&self) -> impl Iterator<Item = (&ServiceName, Duration)> {
         self.rings.iter().filter(|(_, ring)| ring.tracks()).map(|(name, ring)| (name, ring.window()))
+    }
+
+    /// Whether a service waits with its first ring. Members that come in one after the other would take slots from each
+    /// other, and slots that have moved are tracked for a whole window: so the first ring is that of all of them, if they
+    /// are known soon.
+    fn waits(&mut self, service: &Service, standings: &[Standing], now: Duration) -> bool {
+        let name = &service.name;
+        if !self.rings.contains_key(name) && !self.found.contains_key(name) {
+            self.beginnings.insert(name.clone(), now.saturating_add(patience(service)));
+        }
+        let Some(until) = self.beginnings.get(name) else { return false };
+        let waits = now < *until && standings.iter().any(is_unknown);
+        if !waits {
+            self.beginnings.remove(name);
+        }
+        waits
     }
 
     fn follow(&mut self, name: &ServiceName, recipe: Recipe, now: Duration) {
@@ -179,6 +203,24 @@ impl Composer {
     fn turns(&self, name: &ServiceName) -> Option<u32> {
         self.rings.get(name)?.turns().map(|turns| turns.size)
     }
+}
+
+/// True for a member that may come in as soon as it has answered.
+fn is_unknown(standing: &Standing) -> bool {
+    match standing {
+        Standing::Down(Ineligible::NotProbed) => true,
+        Standing::Down(Ineligible::NoNeighbour(why)) => {
+            matches!(why, NoNeighbour::Pending | NoNeighbour::NoMac { .. })
+        }
+        _ => false,
+    }
+}
+
+/// How long a service waits for its members: a second for their neighbours to be found, and then as long as their first
+/// probes take if they succeed.
+fn patience(service: &Service) -> Duration {
+    let probes = service.check.as_ref().map(|check| check.interval * check.rise + check.timeout);
+    Duration::from_secs(1) + probes.unwrap_or_default()
 }
 
 /// The ticks for which a silent flow is remembered: not less than the idle time, whenever in a tick it spoke.

@@ -289,3 +289,34 @@ fn windows_end_when_it_is_time_and_not_before() {
     let rings = bench.compose_at(140).rings;
     assert!(rings.values().flat_map(|ring| ring.iter()).all(|slot| *slot == Slot::of(bench.id("web", 2))));
 }
+
+#[test]
+fn the_first_ring_waits_for_members_that_are_not_known_yet_but_not_for_long() {
+    let owners = |tables: &Tables| -> std::collections::BTreeSet<_> {
+        tables.rings.values().flat_map(|ring| ring.iter().copied()).collect()
+    };
+    let nobody = [Slot::of(vip_common::MemberId::NOBODY)].into();
+    let unknown = |bench: &mut Bench, n| {
+        let pending = Err(NoNeighbour::Pending);
+        bench.world.neighbours.insert([10, 0, 0, n].into(), pending);
+    };
+    let mut bench = bench([service("web", "10.200.0.1:80", &[1, 2])]);
+    unknown(&mut bench, 2);
+    assert_eq!(owners(&bench.compose_at(10)), nobody);
+    let there = Place::Link(Neighbour { mac: mac(2), ifindex: PORT });
+    bench.world.neighbours.insert([10, 0, 0, 2].into(), Ok(there));
+    let both = [Slot::of(bench.id("web", 1)), Slot::of(bench.id("web", 2))].into();
+    assert_eq!(owners(&bench.compose_at(10)), both);
+    // Later, nothing waits.
+    unknown(&mut bench, 2);
+    assert_eq!(owners(&bench.compose_at(10)), [Slot::of(bench.id("web", 1))].into());
+
+    bench.world.intent.add_service(service("late", "10.200.0.2:80", &[1, 2])).expect("a service");
+    let late = |bench: &mut Bench, seconds| {
+        let (tables, name) = (bench.compose_at(seconds), "late".parse().expect("a name"));
+        let places = bench.numbers.places_of(&name).expect("places");
+        tables.rings[&places.ring.first].iter().copied().collect::<std::collections::BTreeSet<_>>()
+    };
+    assert_eq!(late(&mut bench, 20), nobody);
+    assert_eq!(late(&mut bench, 21), [Slot::of(bench.id("late", 1))].into());
+}

@@ -22,7 +22,7 @@ fn members_have_the_state_that_they_stand_in_and_the_way_that_leads_there() {
     assert!(bench.published.services4[&exact(80, 6)].has(ServiceEntry::HERE));
     bench.admin(1, Admin::Draining);
     bench.admin(2, Admin::Disabled);
-    bench.world.neighbours.insert([10, 0, 0, 3].into(), Err(crate::model::NoNeighbour::NoRoute));
+    bench.world.neighbours.insert([10, 0, 0, 3].into(), Err(NoNeighbour::NoRoute));
     bench.compose();
     assert_eq!(bench.member("web", 1), MemberEntry::new(Entry { state: Entry::DRAINING, ..up }, 1));
     assert_eq!(bench.member("web", 2).member.state, Entry::DOWN);
