@@ -83,7 +83,9 @@ impl<I: Family, T: Tables> Place<'_, I, T> {
                 if let Some(state) = self.state_of(&flow) {
                     if let Some(next) = self.next(&flow, state, segment) {
                         if remembered {
-                            entry.touch(now);
+                            if flow.is_stale(now, terms.idle) {
+                                entry.touch(now);
+                            }
                             entry.advance(next);
                         }
                         return Owner { member: flow.member, opens: segment.opens };

@@ -6,6 +6,8 @@ use super::{MemberId, Tables, layout};
 pub const TICK_BITS: u32 = 30;
 /// Ticks for which a SYN waits for the segment that continues it.
 pub const PENDING_TICKS: u32 = 64;
+/// `seen` is as exact as the idle time shifted by so many bits: a 16th. Entries live so much longer, never shorter.
+const SEEN_SHIFT: u32 = 4;
 /// How long a first fragment is remembered, in ns: 2 s.
 pub const FRAGMENT_LIFE: u64 = 2_000_000_000;
 /// Resets and unreachables that a CPU sends in a tick.
@@ -85,11 +87,18 @@ impl FlowEntry {
         self.state == FlowState::Pending as u32
     }
 
+    /// True if `seen` should be written anew at tick `now`: written at every packet it would cost a line of memory each.
+    #[inline(always)]
+    #[must_use]
+    pub const fn is_stale(&self, now: u32, idle: u32) -> bool {
+        now.wrapping_sub(self.seen) > idle >> SEEN_SHIFT
+    }
+
     /// True if it has been silent for more than `idle` ticks (a pending one: [`PENDING_TICKS`]) at tick `now`.
     #[inline(always)]
     #[must_use]
     pub const fn is_over(&self, now: u32, idle: u32) -> bool {
-        let limit = if self.is_pending() { PENDING_TICKS } else { idle };
+        let limit = if self.is_pending() { PENDING_TICKS } else { idle.saturating_add(idle >> SEEN_SHIFT) };
         // Another CPU's clock may be a little ahead: a packet from the future was seen just now.
         let silent = now.wrapping_sub(self.seen).cast_signed();
         silent > limit.cast_signed()
