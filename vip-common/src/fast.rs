@@ -75,6 +75,7 @@ fn fast6<F: Frame, T: Tables>(frame: &mut F, tables: &T, source: Mac) -> Option<
 }
 
 /// What is behind the IP header, in bytes from the frame's start.
+#[derive(Clone, Copy)]
 struct Payload {
     protocol: u8,
     at: usize,

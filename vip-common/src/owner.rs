@@ -79,18 +79,18 @@ impl<I: Family, T: Tables> Place<'_, I, T> {
         let is_there = entry.is_some();
         if let Some(entry) = entry {
             let flow = entry.flow();
-            if flow.slot == self.index && !flow.is_over(now, terms.idle) {
-                if let Some(state) = self.state_of(&flow) {
-                    if let Some(next) = self.next(&flow, state, segment) {
-                        if remembered {
-                            if flow.is_stale(now, terms.idle) {
-                                entry.touch(now);
-                            }
-                            entry.advance(next);
-                        }
-                        return Owner { member: flow.member, opens: segment.opens };
-                    }
+            if flow.slot == self.index
+                && !flow.is_over(now, terms.idle)
+                && let Some(member) = self.state_of(&flow)
+                && let Some(next) = self.next(&flow, member, segment)
+            {
+                if remembered {
+                    entry.advance(next);
                 }
+                if remembered && flow.is_stale(now, terms.idle) {
+                    entry.touch(now);
+                }
+                return Owner { member: flow.member, opens: segment.opens };
             }
         }
         let takes_turns = self.service.has(Service::TAKES_TURNS);

@@ -25,9 +25,9 @@ pub enum Row {
     To,
     /// It is to no service, and answered so.
     Refused,
-    /// It is an ICMP error: what it quotes must be [read](read_quoted), then it has another row.
+    /// It is an ICMP error: what it quotes must be read, then it has another row.
     Error,
-    /// It was read: it has a [row](row_of).
+    /// It was read: its row is to be found.
     Read,
 }
 

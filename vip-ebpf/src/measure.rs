@@ -113,9 +113,12 @@ fn look_up_of(frame: &mut XdpFrame<'_>) -> Option<u32> {
     let [source_port, port] = frame.read::<[[u8; 2]; 2]>(size_of::<Ethernet>() + size_of::<Ipv4>())?;
     let flow = FlowId4 { source: ip.source, source_port, port, scope: 1 << 8 | u32::from(ip.protocol) };
     let macs: [Mac; 2] = match LOOKED_UP.get_ptr(flow) {
-        // SAFETY: the value stays readable while this program runs.
         #[expect(unsafe_code, reason = "a look-up in a hash map")]
-        Some(entry) => [[unsafe { (*entry).member.0 } as u8; 6], ethernet.destination],
+        Some(entry) => {
+            // SAFETY: the value stays readable while this program runs.
+            let [low, ..] = unsafe { (*entry).member.0 }.to_le_bytes();
+            [[low; 6], ethernet.destination]
+        }
         None => {
             let _ = LOOKED_UP.insert(flow, FlowEntry::zeroed(), 0);
             [ethernet.source, ethernet.destination]

@@ -24,7 +24,6 @@ struct Found {
 
 /// One sweep. The controller runs it by itself; it is attached to no tracepoint.
 #[raw_tracepoint]
-#[expect(clippy::needless_pass_by_value, reason = "`#[raw_tracepoint]` calls it so")]
 fn sweeper(_context: RawTracePointContext) -> i32 {
     // SAFETY: the helper has no condition. Its clock is the tables' own, only finer.
     let now = unsafe { bpf_ktime_get_ns() };
