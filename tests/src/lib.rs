@@ -2,6 +2,8 @@
 
 pub mod bench;
 pub mod cases;
+pub mod corpus;
+pub mod differential;
 pub mod kernel;
 pub mod lab;
 pub mod load;

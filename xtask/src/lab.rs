@@ -22,10 +22,15 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
 /// measured runs in the kernel, whose programs are always optimised, and nobody waits for a second build.
 pub(crate) fn become_binary(binary: &str, arguments: &[String]) -> Result<()> {
     setup::ensure(setup::Need::Everything)?;
-    // The lab starts `vip` itself, which must be there and as new.
-    let packages = ["--locked", "--package", "vip-userspace", "--package", "vip-tests", "--bins"];
-    shell::run(shell::cargo().arg("build").args(packages))?;
+    build_binaries()?;
     // Not `cargo run`, which takes one package alone, and may so pick other features and build all of it again.
     let path = shell::target_dir()?.join("debug").join(binary);
     shell::become_program(Command::new(path).args(arguments))
+}
+
+/// Builds every binary but the BPF programs and the fuzzer.
+pub(crate) fn build_binaries() -> Result<()> {
+    // The lab starts `vip` itself, which must be there and as new.
+    let packages = ["--locked", "--package", "vip-userspace", "--package", "vip-tests", "--bins"];
+    shell::run(shell::cargo().arg("build").args(packages))
 }

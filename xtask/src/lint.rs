@@ -115,7 +115,7 @@ fn report(violations: &[String]) -> Result<()> {
 
 fn all_sources() -> Result<Vec<Source>> {
     let mut all = Vec::new();
-    for package in ["vip-common", "vip-ebpf", "vip-userspace", "xtask", "tests"] {
+    for package in ["vip-common", "vip-ebpf", "vip-userspace", "xtask", "tests", "fuzz"] {
         all.extend(sources(package)?);
     }
     Ok(all)

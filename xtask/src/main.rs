@@ -5,6 +5,8 @@ mod bench;
 mod build;
 mod ci;
 mod counts;
+mod differential;
+mod fuzz;
 mod imports;
 mod kernels;
 mod lab;
@@ -49,6 +51,10 @@ enum Verb {
     /// that is promised and on a later one. The kernels are Debian's: apt fetches their packages into `kernels` in
     /// cargo's target directory, where they are kept; nothing of them is installed.
     Kernels(kernels::Arguments),
+    /// Look for packets and tables that make the decision do what it must not
+    Fuzz(fuzz::Arguments),
+    /// Send packets through the decision on the host and in the kernel, which must agree; needs root
+    Differential(differential::Arguments),
     /// All that a change must pass: setup, lint and test
     Ci,
 }
@@ -72,6 +78,8 @@ fn run(verb: Verb) -> anyhow::Result<()> {
         Verb::Lab(arguments) => lab::run(&arguments),
         Verb::Bench(arguments) => bench::run(&arguments),
         Verb::Kernels(arguments) => kernels::run(&arguments),
+        Verb::Fuzz(arguments) => fuzz::run(&arguments),
+        Verb::Differential(arguments) => differential::run(&arguments),
         Verb::Ci => ci::run(),
     }
 }

@@ -1,5 +1,5 @@
-//! `cargo xtask test`: runs every test of the workspace, then those of `kernels.rs`, and adds up the counts that each
-//! test program prints. It does not know what is tested.
+//! `cargo xtask test`: runs every test of the workspace, then those of `fuzz.rs` and `kernels.rs`, and adds up the counts
+//! that each test program prints. It does not know what is tested.
 
 use std::{
     io::{BufRead as _, BufReader},
@@ -10,7 +10,7 @@ use anyhow::{Context as _, Result, bail};
 
 use crate::{
     counts::Counts,
-    kernels, setup,
+    fuzz, kernels, setup,
     shell::{self, say},
 };
 
@@ -22,6 +22,9 @@ pub(crate) struct Arguments {
     /// Leave out the tests on other kernels; so does anything that is passed to cargo
     #[arg(long)]
     no_kernels: bool,
+    /// Leave out the fuzzing; so does anything that is passed to cargo
+    #[arg(long)]
+    no_fuzzing: bool,
     /// Passed to `cargo test`, such as a part of a test's name
     #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
     cargo: Vec<String>,
@@ -41,12 +44,39 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
         // A test program that did not compile, or died, counted nothing.
         counts.failed = counts.failed.max(1);
     }
+    counts.add(fuzzing(arguments));
     counts.add(on_other_kernels(arguments));
     shell::print(&counts.to_string());
     if counts.failed > 0 {
         bail!("tests failed");
     }
     Ok(())
+}
+
+/// Counts as two tests: a planted mistake is found, and in the decision as it is there is none.
+fn fuzzing(arguments: &Arguments) -> Counts {
+    if arguments.no_fuzzing || !arguments.cargo.is_empty() {
+        say("fuzzing is left out, as asked");
+        return Counts::default();
+    }
+    let fuzzer = match fuzz::Fuzzer::build() {
+        Ok(fuzzer) => fuzzer,
+        Err(error) => {
+            say(format!("the fuzzer can't be built: {error:#}"));
+            return Counts { failed: 1, ..Counts::default() };
+        }
+    };
+    let mut counts = Counts::default();
+    for looked in [fuzzer.find_planted(fuzz::SECONDS), fuzzer.look(fuzz::SECONDS)] {
+        match looked {
+            Ok(()) => counts.passed += 1,
+            Err(error) => {
+                say(format!("{error:#}"));
+                counts.failed += 1;
+            }
+        }
+    }
+    counts
 }
 
 /// A kernel that can't be had counts as one skipped test, and says why; what else goes wrong is a failure.

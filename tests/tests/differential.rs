@@ -1,0 +1,59 @@
+//! The comparison of host and kernel finds what differs, and tells which packet it was.
+
+use anyhow::Result;
+use vip_common::tables::{Member, Slot};
+use vip_tests::{
+    differential::{Comparison, Difference, run},
+    world::WEB_MEMBER,
+};
+
+/// More than any of these differences needs to be met.
+const PACKETS: u64 = 5_000;
+
+/// The difference between the host and a kernel that decides by other tables.
+fn difference(comparison: &Comparison) -> Result<Difference> {
+    Ok(run(comparison, PACKETS, &mut |_| Ok(()))?.expect_err("a difference"))
+}
+
+#[test]
+fn host_and_kernel_agree_where_they_have_the_same_tables() -> Result<()> {
+    let mut sent = 0;
+    let report = run(&Comparison::of_seed(1), PACKETS, &mut |so_far| {
+        sent = so_far;
+        Ok(())
+    })?;
+    assert!(report.is_ok(), "{report:?}");
+    assert_eq!(sent, PACKETS);
+    Ok(())
+}
+
+#[test]
+fn another_byte_in_the_kernel_is_found() -> Result<()> {
+    let mut comparison = Comparison::of_seed(2);
+    let member = comparison.kernel.members.get_mut(&WEB_MEMBER).expect("the member");
+    member.member.mac[5] ^= 1;
+    let difference = difference(&comparison)?;
+    assert!(difference.what.contains("in the kernel\n  Transmit"), "{}", difference.what);
+    Ok(())
+}
+
+#[test]
+fn a_packet_that_the_kernel_only_counts_otherwise_is_found_and_named() -> Result<()> {
+    let mut comparison = Comparison::of_seed(3);
+    for tables in [&mut comparison.host, &mut comparison.kernel] {
+        tables
+            .rings
+            .values_mut()
+            .for_each(|slots| *slots = slots.iter().map(|_| Slot::of(WEB_MEMBER)).collect());
+    }
+    // Dropped by both: for want of a backend here, by a broken table there.
+    comparison.host.members.get_mut(&WEB_MEMBER).expect("the member").member.state = Member::DOWN;
+    comparison.kernel.members.remove(&WEB_MEMBER);
+    let difference = difference(&comparison)?;
+    assert!(difference.what.contains("reason: NoBackend"), "{}", difference.what);
+    assert!(difference.what.contains("(BrokenTable, MemberId(0), false)"), "{}", difference.what);
+    assert!(!difference.frame.is_empty());
+    let again = run(&comparison, difference.number, &mut |_| Ok(()))?;
+    assert!(again.is_ok(), "the packets before it are alike");
+    Ok(())
+}
