@@ -51,7 +51,7 @@ pub(crate) fn after_hop(checksum: [u8; 2]) -> [u8; 2] {
 /// A checksum field after a word under it was lowered by `by`.
 #[inline(always)]
 #[expect(clippy::cast_possible_truncation, reason = "the carry out of 16 bits has been added")]
-pub(crate) fn raised(checksum: [u8; 2], by: u16) -> [u8; 2] {
+fn raised(checksum: [u8; 2], by: u16) -> [u8; 2] {
     let sum = u32::from(u16::from_be_bytes(checksum)) + u32::from(by);
     ((sum + u32::from(sum >= 0xffff)) as u16).to_be_bytes()
 }

@@ -4,7 +4,7 @@ use crate::{
     Frame,
     action::{Action, Reason},
     arrival::Arrival,
-    checksum::{fold, raised},
+    checksum::fold,
     family::{Family, V4, V6},
     headers::{Icmp, Ipv4, Ipv6},
     reset::HOPS,
@@ -62,7 +62,10 @@ impl Echo for V4 {
 
     #[inline(always)]
     fn reply(request: &Icmp) -> ([u8; 2], [u8; 2]) {
-        ([Icmp::ECHO_REPLY4, request.code], raised(request.checksum, u16::from(Icmp::ECHO_REQUEST4) << 8))
+        // The type's word is less by the type, so the checksum is more. Of zero's two forms this leaves 0xffff, which is right
+        // for every message, also for one that is all zeros.
+        let sum = u32::from(u16::from_be_bytes(request.checksum)) + (u32::from(Icmp::ECHO_REQUEST4) << 8);
+        ([Icmp::ECHO_REPLY4, request.code], fold(sum).to_be_bytes())
     }
 }
 
