@@ -101,7 +101,8 @@ impl<I: Family, T: Tables> Place<'_, I, T> {
             return Owner { member: self.slot.current, opens: segment.opens };
         }
         let older = if self.owns(settled) { settled } else { self.slot.current };
-        let newer = if takes_turns { self.turn() } else { self.slot.current };
+        // Only who is new takes a turn.
+        let newer = if takes_turns && is_new { self.turn() } else { self.slot.current };
         // Who drains gets no new flow, though nobody else does either.
         if is_new && newer == MemberId::NOBODY {
             return Owner { member: MemberId::NOBODY, opens: segment.opens };
@@ -135,6 +136,11 @@ impl<I: Family, T: Tables> Place<'_, I, T> {
         if flow.is_pending() {
             // Rule 5, and the other half of rule 4: a new SYN starts anew.
             let ahead = segment.sequence.wrapping_sub(flow.sequence);
+            // A SYN that is sent again has had its turn: the answer to the first one may be on its way.
+            let again = segment.opens && ahead == 0 && self.service.has(Service::TAKES_TURNS);
+            if again && member.is_eligible() {
+                return Some(FlowState::Pending);
+            }
             let continues = !segment.opens && segment.connected && ahead.wrapping_sub(1) < CONTINUES;
             return (continues && (member.is_alive() || keeps)).then_some(state);
         }
