@@ -10,6 +10,7 @@ use aya::{
     programs::{TestRun as _, TestRunOptions, Xdp},
 };
 use bytemuck::{bytes_of, cast};
+use rustix::thread::{CpuSet, sched_getcpu, sched_setaffinity};
 use vip_common::{
     Action, MemberId, Reason, Verb,
     tables::{MemberCount, StationKey, names},
@@ -62,12 +63,14 @@ pub struct Counters {
 }
 
 impl Kernel {
-    /// Loads the program and publishes `tables`.
+    /// Loads the program and publishes `tables`. From then on the thread stays on one CPU: turns, allowances and answers
+    /// are counted by CPU.
     ///
     /// # Errors
     /// The kernel refuses the program or a table, or this process is not root.
     pub fn load(tables: &Tables) -> Result<Self> {
         require_root()?;
+        stay_on_one_cpu()?;
         let mut ebpf = load(SERVICE_NUMBERS, RING_ENTRIES, MEMBER_ENTRIES, 1 << 16)?;
         publish(&mut ebpf, tables)?;
         let mut take = |name| ebpf.take_map(name).with_context(|| format!("the object has no map {name}"));
@@ -88,6 +91,18 @@ impl Kernel {
         self.seen = now;
         let (reason, member, opens) = counted?;
         Ok(Outcome { verb, reason, member, opens, frame: out })
+    }
+
+    /// Sends frames through the program as [`run`](Kernel::run) does, for what it remembers of them.
+    ///
+    /// # Errors
+    /// The kernel refuses a run, or the program returned something unknown.
+    pub fn feed(&mut self, frames: &[Vec<u8>], ingress: u32) -> Result<()> {
+        for frame in frames {
+            self.send(frame, ingress)?;
+        }
+        self.seen = Counters::read(&self.members, &self.reasons)?;
+        Ok(())
     }
 
     /// Sends one frame through the program without a look at the counters, which takes longer than the frame: what the
@@ -205,6 +220,12 @@ impl Counters {
             _ => anyhow::bail!("a packet was counted as {reasons:?}, for {members:?}"),
         }
     }
+}
+
+fn stay_on_one_cpu() -> Result<()> {
+    let mut cpus = CpuSet::new();
+    cpus.set(sched_getcpu());
+    sched_setaffinity(None, &cpus).context("stay on this CPU")
 }
 
 /// Loads the object of the director with tables of so many entries, and the program in it.

@@ -1,5 +1,7 @@
 //! Frames as hosts send them, made by a library that shares no code with the director.
 
+pub mod layers;
+
 use etherparse::{
     IpHeaders, IpNumber, Ipv4Extensions, Ipv4Header, Ipv6Extensions, Ipv6Header, PacketBuilder,
     PacketBuilderStep, TcpHeader, checksum::Sum16BitWords,
@@ -37,6 +39,8 @@ pub struct Packet {
     syn: bool,
     ack: bool,
     payload: Vec<u8>,
+    /// The payload is all that is behind the IP header, whatever the protocol.
+    bare: bool,
 }
 
 impl Packet {
@@ -66,6 +70,7 @@ impl Packet {
             syn: false,
             ack: true,
             payload: b"GET / HTTP/1.1\r\n".to_vec(),
+            bare: false,
         }
     }
 
@@ -93,10 +98,10 @@ impl Packet {
         Self { protocol: UDP, ports: (self.ports.0, port), ..self }
     }
 
-    /// A payload of another protocol.
+    /// Nothing but a payload behind the IP header.
     #[must_use]
     pub fn raw(self, protocol: u8, payload: &[u8]) -> Self {
-        Self { protocol, payload: payload.to_vec(), ..self }
+        Self { protocol, payload: payload.to_vec(), bare: true, ..self }
     }
 
     /// From another port of the client.
@@ -139,12 +144,12 @@ impl Packet {
         let mut frame = Vec::new();
         let (source, destination) = self.ports;
         let written = match self.protocol {
-            TCP => {
+            TCP if !self.bare => {
                 let mut tcp = TcpHeader::new(source, destination, 0x0102_0304, 0xffff);
                 (tcp.syn, tcp.ack) = (self.syn, self.ack);
                 step.tcp_header(tcp).write(&mut frame, &self.payload)
             }
-            UDP => step.udp(source, destination).write(&mut frame, &self.payload),
+            UDP if !self.bare => step.udp(source, destination).write(&mut frame, &self.payload),
             // A number that the library has no opinion about, to be replaced.
             _ => step.write(&mut frame, IpNumber(253), &self.payload),
         };

@@ -1,5 +1,8 @@
 //! The director that packet cases are sent to: its port, its services, its members, sound and broken ones.
 
+pub mod special;
+pub mod spread;
+
 use std::{collections::BTreeMap, iter::repeat_n};
 
 use bytemuck::Zeroable as _;
@@ -17,6 +20,8 @@ pub const PORT: u32 = 1;
 pub const OTHER_PORT: u32 = 7;
 /// The port's own MAC.
 pub const OWN_MAC: Mac = [2, 0, 0, 0, 0, 1];
+/// The port's virtual router id, where it has one.
+pub const ROUTER: u8 = 0x33;
 /// The MAC of the other way out.
 pub const OTHER_MAC: Mac = [2, 0, 0, 0, 0, 7];
 /// The client's MAC.
@@ -42,7 +47,8 @@ pub const TTL_MEMBER: MemberId = MemberId(2);
 pub const ELSEWHERE_MEMBER: MemberId = MemberId(5);
 /// Members that own the flows of [`SPREAD`], in the order of slots.
 pub const SPREAD_MEMBERS: [MemberId; 4] = [MemberId(1), MemberId(2), MemberId(3), MemberId(4)];
-const DOWN_MEMBER: MemberId = MemberId(6);
+/// The member of [`DOWN`].
+pub const DOWN_MEMBER: MemberId = MemberId(6);
 const STRANDED_MEMBER: MemberId = MemberId(7);
 const UNUSED_MEMBER: MemberId = MemberId(8);
 const STRANGE_MEMBER: MemberId = MemberId(9);
@@ -82,9 +88,9 @@ const SLOTS: u32 = 7;
 /// Entries of `RINGS`.
 pub const RING_ENTRIES: u32 = 1024;
 /// Numbers of services: above every port that has one.
-pub const SERVICE_NUMBERS: u32 = 128;
+pub const SERVICE_NUMBERS: u32 = 256;
 /// Entries of `MEMBERS`.
-pub const MEMBER_ENTRIES: u32 = 16;
+pub const MEMBER_ENTRIES: u32 = 32;
 
 /// The MAC of a member.
 #[must_use]
@@ -122,12 +128,6 @@ pub fn tables() -> Tables {
         terms: (1..SERVICE_NUMBERS).map(|id| (id, TERMS)).collect(),
         ..Tables::default()
     };
-    for (vip4, vip6, flags) in [(VIP4, VIP6, 0), (LOCAL4, LOCAL6, Service::LOCAL)] {
-        // A VIP's own ring is that of its first service.
-        let own = service(1, SLOTS, Service::ANSWERS_ECHO | flags, WEB);
-        tables.services4.insert(ServiceKey4::vip(vip4), own);
-        tables.services6.insert(ServiceKey6::vip(vip6), own);
-    }
     // Slot 0 belongs to no ring: whoever reads it by mistake meets nobody.
     let mut first = 1;
     for (port, flags, slots) in rings() {
@@ -135,13 +135,33 @@ pub fn tables() -> Tables {
         let ring_size = slots.len() as u32;
         let ring_first = if port == LOST_RING { RING_ENTRIES } else { first };
         add(&mut tables, port, service(ring_first, ring_size, flags, port));
+        if port == SPREAD {
+            own_entries(&mut tables, service(ring_first, ring_size, Service::ANSWERS_ECHO, port));
+        }
         if port != LOST_RING {
             tables.rings.insert(first, slots.into());
             first += ring_size;
         }
     }
     tables.rings.retain(|_, slots| !slots.is_empty());
+    special::publish(&mut tables, first);
     tables
+}
+
+/// What is to no service of a VIP: by `own`, whose ring is that of one of its services.
+fn own_entries(tables: &mut Tables, own: Service) {
+    for (vip4, vip6, flags) in [(VIP4, VIP6, 0), (LOCAL4, LOCAL6, Service::LOCAL)] {
+        let own = Service { flags: own.flags | flags, ..own };
+        tables.services4.insert(ServiceKey4::vip(vip4), own);
+        tables.services6.insert(ServiceKey6::vip(vip6), own);
+    }
+}
+
+/// The same tables, where the port has a virtual router's MACs as well.
+#[must_use]
+pub fn with_router(tables: Tables) -> Tables {
+    let port = Port { mac: OWN_MAC, router: ROUTER, zero: 0 };
+    Tables { ports: [(PORT, port)].into(), ..tables }
 }
 
 /// A service whose number is its port.
@@ -150,7 +170,7 @@ pub fn service(ring_first: u32, ring_size: u32, flags: u32, port: u16) -> Servic
     Service { ring_first, ring_size, flags, id: port.into(), ..Service::zeroed() }
 }
 
-/// The same tables, as the decision reads them on the host.
+/// The same tables, as the decision reads them on the host now.
 #[must_use]
 pub fn on_host(tables: &Tables) -> HostTables {
     let words = tables.vip_words();
@@ -174,8 +194,16 @@ pub fn on_host(tables: &Tables) -> HostTables {
         egresses: tables.egresses.clone().into_iter().collect(),
         stations: tables.stations.clone().into_iter().collect(),
         terms: tables.terms.clone().into_iter().collect(),
+        now: now().into(),
         ..HostTables::default()
     }
+}
+
+/// The clock that the decision in the kernel reads, in ns.
+#[must_use]
+pub fn now() -> u64 {
+    let now = rustix::time::clock_gettime(rustix::time::ClockId::MonotonicCoarse);
+    now.tv_sec.cast_unsigned() * 1_000_000_000 + now.tv_nsec.cast_unsigned()
 }
 
 fn members() -> BTreeMap<MemberId, MemberEntry> {

@@ -4,47 +4,57 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use anyhow::{Context as _, Result};
 use vip_common::{
-    Action, MemberId, Reason, direct,
+    Action, Reason, direct, fast, full,
     headers::{TCP, UDP},
     host::{HostFrame, HostTables},
+    tables::{ANSWERS_A_TICK, TICK_BITS},
 };
 use vip_tests::{
-    cases,
+    cases::{self, Case},
     kernel::{Kernel, Outcome},
-    packet::{Packet, cut, hex},
+    packet::{Packet, cut, edit, hex},
     world::{
-        CLIENT4, CLIENT6, OWN_MAC, PORT, SPREAD, SPREAD_MEMBERS, SPREAD_SLOTS, VIP4, VIP6, WEB, flow_key,
-        on_host, tables,
+        CLOSED, OWN_MAC, PORT, SPREAD, VIP4, VIP6, WEB, now, on_host,
+        special::SHUT,
+        spread::{owner4, owner6},
+        tables, with_router,
     },
 };
 use vip_userspace::plan::Tables;
 
-#[test]
-fn each_packet_gets_on_the_host_what_its_case_says() {
-    let tables = on_host(&tables());
+/// What a case gets on the host, with tables that remember those before it.
+fn on_the_host(case: &Case, tables: &HostTables) -> (Action, Vec<u8>) {
+    tables.now.set(now());
+    for frame in &case.before {
+        direct(&mut HostFrame::new(frame, PORT), tables);
+    }
+    let mut frame = HostFrame::new(&case.frame, PORT);
+    let action = direct(&mut frame, tables);
+    (action, frame.bytes)
+}
+
+fn fail_on_the_host(cases: &[Case], tables: &HostTables) -> Vec<String> {
     let mut failures = Vec::new();
-    for case in cases::all() {
-        let mut frame = HostFrame::new(&case.frame, PORT);
-        let action = direct(&mut frame, &tables);
-        if action != case.expect || frame.bytes != case.after {
+    for case in cases {
+        let (action, after) = on_the_host(case, tables);
+        if action != case.expect || after != case.after {
             failures.push(format!(
                 "{}\n  packet {}\n  wanted {:?}\n         {}\n  got    {action:?}\n         {}",
                 case.name,
                 hex(&case.frame),
                 case.expect,
                 hex(&case.after),
-                hex(&frame.bytes),
+                hex(&after),
             ));
         }
     }
-    assert!(failures.is_empty(), "{} cases fail:\n{}", failures.len(), failures.join("\n"));
+    failures
 }
 
-#[test]
-fn each_packet_gets_in_the_kernel_what_its_case_says() -> Result<()> {
-    let mut kernel = Kernel::load(&tables())?;
+fn fail_in_the_kernel(cases: &[Case], kernel: &mut Kernel) -> Result<Vec<String>> {
     let mut failures = Vec::new();
-    for case in cases::all() {
+    for case in cases {
+        kernel.feed(&case.before, PORT).with_context(|| case.name.clone())?;
         let outcome = kernel.run(&case.frame, PORT).with_context(|| case.name.clone())?;
         let wanted = Outcome::of(case.expect, &case.after);
         if outcome != wanted {
@@ -55,24 +65,128 @@ fn each_packet_gets_in_the_kernel_what_its_case_says() -> Result<()> {
             ));
         }
     }
+    Ok(failures)
+}
+
+fn assert_none(failures: &[String]) {
     assert!(failures.is_empty(), "{} cases fail:\n{}", failures.len(), failures.join("\n"));
+}
+
+/// Where most headers lie, in bytes.
+const HEADERS: usize = 128;
+
+#[test]
+fn each_packet_gets_on_the_host_what_its_case_says() {
+    assert_none(&fail_on_the_host(&cases::all(), &on_host(&tables())));
+}
+
+#[test]
+fn each_packet_gets_in_the_kernel_what_its_case_says() -> Result<()> {
+    assert_none(&fail_in_the_kernel(&cases::all(), &mut Kernel::load(&tables())?)?);
     Ok(())
 }
 
 #[test]
+fn a_virtual_router_adds_two_macs_and_changes_nothing_else() -> Result<()> {
+    let tables = with_router(tables());
+    let cases = [cases::all(), cases::of_virtual_routers()].concat();
+    assert_none(&fail_on_the_host(&cases, &on_host(&tables)));
+    assert_none(&fail_in_the_kernel(&cases, &mut Kernel::load(&tables)?)?);
+    Ok(())
+}
+
+/// What the fast path and the full one say of a frame, each with tables of its own.
+fn agree(frame: &[u8], tables: &HostTables) -> Result<(), String> {
+    let own = || tables.clone().with_own_flows();
+    let (mut quick, mut slow) = (HostFrame::new(frame, PORT), HostFrame::new(frame, PORT));
+    let Some(action) = fast(&mut quick, &own()) else {
+        let untouched = quick.bytes == frame;
+        return untouched
+            .then_some(())
+            .ok_or_else(|| format!("undecided, but changed: {}", hex(&quick.bytes)));
+    };
+    let wanted = full(&mut slow, &own());
+    if (action, &quick.bytes) == (wanted, &slow.bytes) {
+        return Ok(());
+    }
+    Err(format!(
+        "packet {}\nfast {action:?}\n     {}\nfull {wanted:?}\n     {}",
+        hex(frame),
+        hex(&quick.bytes),
+        hex(&slow.bytes),
+    ))
+}
+
+#[test]
+fn the_fast_path_decides_as_the_full_one_or_not_at_all() {
+    for tables in [tables(), with_router(tables())] {
+        let tables = on_host(&tables);
+        for case in cases::all() {
+            tables.now.set(now());
+            for frame in &case.before {
+                direct(&mut HostFrame::new(frame, PORT), &tables);
+            }
+            if let Err(why) = agree(&case.frame, &tables) {
+                panic!("{}\n{why}", case.name);
+            }
+            // Each bit of the headers the other way, and the frame cut off anywhere.
+            for at in 0..case.frame.len().min(HEADERS) {
+                for bit in 0..8 {
+                    let frame = edit(case.frame.clone(), at, &[case.frame[at] ^ 1 << bit]);
+                    agree(&frame, &tables)
+                        .unwrap_or_else(|why| panic!("{}, bit {bit} of {at}\n{why}", case.name));
+                }
+                agree(&cut(case.frame.clone(), at), &tables)
+                    .unwrap_or_else(|why| panic!("{}, cut off after {at}\n{why}", case.name));
+            }
+        }
+    }
+}
+
+#[test]
+fn a_cpu_sends_so_many_answers_in_a_tick_and_no_more() -> Result<()> {
+    let datagram = Packet::to4(SHUT.v4).udp(CLOSED).frame();
+    let tables = tables();
+    let on_host = on_host(&tables);
+    let reason = |sent| match sent {
+        0..ANSWERS_A_TICK => Reason::ResetUnknownPort,
+        _ => Reason::ResetLimited,
+    };
+    for sent in 0..ANSWERS_A_TICK + 10 {
+        let mut frame = HostFrame::new(&datagram, PORT);
+        assert_eq!(direct(&mut frame, &on_host).reason, reason(sent), "answer {sent}");
+        assert_eq!(frame.bytes == datagram, sent >= ANSWERS_A_TICK);
+    }
+    on_host.now.set(on_host.now.get() + (1 << TICK_BITS));
+    assert_eq!(direct(&mut HostFrame::new(&datagram, PORT), &on_host).reason, Reason::ResetUnknownPort);
+    // A tick of the kernel may end at any time, but not every time.
+    let mut kernel = Kernel::load(&tables)?;
+    let answers = vec![datagram.clone(); usize::try_from(ANSWERS_A_TICK)?];
+    for _ in 0..100 {
+        kernel.feed(&answers, PORT)?;
+        let outcome = kernel.run(&datagram, PORT)?;
+        if outcome.reason == Reason::ResetLimited {
+            assert_eq!(outcome, Outcome::of(Action::drop(Reason::ResetLimited), &datagram));
+            return Ok(());
+        }
+    }
+    anyhow::bail!("no limit")
+}
+
+#[test]
 fn cases_have_names_of_their_own_and_cover_every_reason() {
-    let cases = cases::all();
+    let cases = [cases::all(), cases::of_virtual_routers()].concat();
     let mut names = BTreeSet::new();
     for case in &cases {
         assert!(case.frame.len() >= 14, "{}: no Ethernet header", case.name);
         // A name that goes on from the one before may come again.
         assert!(case.name.starts_with('…') || names.insert(&case.name), "two cases: {}", case.name);
     }
-    // A test run always has room for an answer.
     let covered: BTreeSet<_> = cases.iter().map(|case| case.expect.reason.name()).collect();
     let missing: Vec<_> =
         Reason::ALL.iter().map(|reason| reason.name()).filter(|name| !covered.contains(name)).collect();
-    assert_eq!(missing, [Reason::NoRoom.name()]);
+    // A test run always has room for an answer; the limit has a test of its own.
+    assert_eq!(missing, [Reason::NoRoom, Reason::ResetLimited].map(Reason::name));
 }
 
 #[test]
@@ -111,37 +225,19 @@ fn without_a_flow_key_nothing_is_forwarded() {
     }
 }
 
-/// The member of the slot that a flow hashes to, by the definition of hash and slot. `words` are the flow's, as little-endian
-/// numbers.
-fn owner(words: &[u32]) -> MemberId {
-    let [first, rest @ ..] = flow_key(1).coefficients;
-    let sum = rest.into_iter().zip(words).fold(u128::from(first), |sum, (coefficient, word)| {
-        sum + u128::from(coefficient) * u128::from(*word)
-    });
-    let hash = (sum % (1 << 64)) >> 32;
-    let slot = usize::try_from((hash * u128::from(SPREAD_SLOTS)) >> 32).unwrap();
-    SPREAD_MEMBERS[slot % SPREAD_MEMBERS.len()]
-}
-
-fn words(parts: &[&[u8]]) -> Vec<u32> {
-    let bytes = parts.concat();
-    bytes.chunks(4).map(|word| u32::from_le_bytes(word.try_into().unwrap())).collect()
-}
-
 #[test]
 fn flows_spread_over_members_by_their_hash() -> Result<()> {
     let (tables, mut kernel) = (on_host(&tables()), Kernel::load(&tables())?);
     let mut counts = BTreeMap::new();
     for port in 20_000_u16..20_500 {
-        let ports = [port.to_be_bytes(), SPREAD.to_be_bytes()].concat();
-        let v4 = [words(&[&CLIENT4, &VIP4, &ports]), vec![TCP.into()]].concat();
-        let v6 = [words(&[&CLIENT6, &VIP6, &ports]), vec![UDP.into()]].concat();
+        let v4 = owner4(VIP4, port, TCP);
+        let v6 = owner6(VIP6, port, UDP);
         let packets = [(Packet::to4(VIP4).tcp(SPREAD), v4), (Packet::to6(VIP6).udp(SPREAD), v6)];
-        for (packet, words) in packets {
+        for (packet, member) in packets {
             let mut frame = HostFrame::new(&packet.from_port(port).frame(), PORT);
             let outcome = kernel.run(&frame.bytes, PORT)?;
             let action = direct(&mut frame, &tables);
-            assert_eq!(action, Action::transmit(owner(&words), false), "port {port}");
+            assert_eq!(action, Action::transmit(member, false), "port {port}");
             assert_eq!(outcome, Outcome::of(action, &frame.bytes), "port {port}");
             *counts.entry(action.member).or_insert(0) += 1;
         }

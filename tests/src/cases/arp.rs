@@ -8,7 +8,7 @@ use vip_common::{
 use super::{Case, links::twin4};
 use crate::{
     packet::{IP, cut, edit, pad},
-    world::{CLIENT_MAC, CLIENT4, LOCAL4, OWN_MAC, VIP4},
+    world::{CLIENT_MAC, CLIENT4, LOCAL4, OWN_MAC, VIP4, special::STANDBY},
 };
 
 const BROADCAST: Mac = [0xff; 6];
@@ -73,6 +73,31 @@ fn left_alone() -> Vec<Case> {
             request(BROADCAST, VIP4, VIP4),
             Reason::DuplicateVip,
         ),
+        passes(
+            "a request by somebody else who has a VIP is told",
+            request(BROADCAST, VIP4, CLIENT4),
+            Reason::DuplicateVip,
+        ),
+        passes(
+            "an ARP reply by somebody else who has a VIP is told",
+            arp(OWN_MAC, Arp::REPLY, (VIP4, CLIENT4)),
+            Reason::DuplicateVip,
+        ),
+        passes(
+            "an ARP announcement of a VIP by ourselves is no news",
+            frame((OWN_MAC, BROADCAST), Arp::REQUEST, (OWN_MAC, VIP4), (NOBODY, VIP4)),
+            no_vip,
+        ),
+        passes(
+            "an ARP announcement of a VIP that another director answers for is no news",
+            request(BROADCAST, STANDBY.v4, STANDBY.v4),
+            no_vip,
+        ),
+        Case::drops(
+            "an ARP request for a VIP that another director answers for is dropped",
+            question(STANDBY.v4),
+            Reason::Standby,
+        ),
         passes("an ARP reply to us is left alone", arp(OWN_MAC, Arp::REPLY, (CLIENT4, VIP4)), no_vip),
         passes("an unknown ARP operation is left alone", arp(BROADCAST, [0, 8], (CLIENT4, VIP4)), no_vip),
     ]
@@ -95,6 +120,17 @@ fn broken() -> Vec<Case> {
     let after = pad(reply((CLIENT_MAC, CLIENT4), VIP4), 1514);
     cases.push(Case::answers("an ARP request in a full frame is answered", long, Reason::ArpAnswered, after));
     cases
+}
+
+/// A request for a VIP, of everybody.
+pub(super) fn question(vip: [u8; 4]) -> Vec<u8> {
+    request(BROADCAST, CLIENT4, vip)
+}
+
+/// The usual request with its answer.
+pub(super) fn usual() -> Case {
+    let after = reply((CLIENT_MAC, CLIENT4), VIP4);
+    Case::answers("", question(VIP4), Reason::ArpAnswered, after)
 }
 
 fn request(destination: Mac, sender: [u8; 4], target: [u8; 4]) -> Vec<u8> {

@@ -94,6 +94,7 @@ fn elsewhere() -> Vec<Case> {
         .map(|(what, packet, opens)| {
             let frame = packet.frame();
             Case {
+                before: Vec::new(),
                 name: format!("a member behind another port gets {what} from that port's MAC"),
                 after: routed(&frame, OTHER_MAC, mac_of(ELSEWHERE_MEMBER)),
                 frame,

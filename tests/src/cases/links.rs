@@ -7,8 +7,8 @@ use vip_common::{
 
 use super::{Case, to_mac};
 use crate::{
-    packet::{IP, Packet, edit},
-    world::{CLOSED, VIP4, VIP6, WEB},
+    packet::{IP, Packet, Route, edit, layers::unreachable},
+    world::{CLIENT_MAC, CLIENT4, CLOSED, ROUTER, VIP4, VIP6, WEB, WEB_MEMBER, special::SHUT},
 };
 
 const BROADCAST: [u8; 6] = [0xff; 6];
@@ -20,6 +20,35 @@ pub(super) fn cases() -> Vec<Case> {
     let mut cases = not_for_us();
     cases.extend(not_ip());
     cases.extend(no_vip());
+    cases
+}
+
+/// Both MACs of the virtual router are the port's as well; answers are from its own one.
+pub(super) fn of_virtual_routers() -> Vec<Case> {
+    let macs = [("IPv4", [0, 0, 0x5e, 0, 1, ROUTER]), ("IPv6", [0, 0, 0x5e, 0, 2, ROUTER])];
+    let mut cases = Vec::new();
+    for (what, mac) in macs {
+        let packet = |packet: Packet| packet.macs(CLIENT_MAC, mac);
+        let forwarded = |kind: &str, frame| {
+            Case::forwards(
+                format!("{kind} to the {what} MAC of the virtual router is ours"),
+                frame,
+                WEB_MEMBER,
+            )
+        };
+        cases.push(forwarded("TCP over IPv4", packet(Packet::to4(VIP4).tcp(WEB)).frame()));
+        cases.push(forwarded("UDP over IPv6", packet(Packet::to6(VIP6).udp(WEB)).frame()));
+        let closed = packet(Packet::to4(SHUT.v4).udp(CLOSED)).frame();
+        cases.push(Case::answers(
+            format!("an unreachable about a packet to the {what} MAC of the virtual router is from our own"),
+            closed.clone(),
+            Reason::ResetUnknownPort,
+            unreachable(Route::V4(SHUT.v4, CLIENT4), &closed),
+        ));
+        let name = format!("a packet to the {what} MAC of the router with the next number is not for us");
+        let frame = edit(packet(Packet::to4(VIP4).tcp(WEB)).frame(), 5, &[ROUTER + 1]);
+        cases.push(Case::passes(name, frame, Reason::NotForUs));
+    }
     cases
 }
 

@@ -2,17 +2,24 @@
 //! [`world`](crate::world).
 
 mod arp;
+mod extensions;
 mod forwarded;
+mod fragments;
+mod icmp;
 mod links;
 mod malformed;
+mod members;
 mod neighbours;
 mod refused;
+mod remembered;
+mod resets;
+mod tags;
 mod ttl;
 
 use vip_common::{Action, MemberId, Reason, headers::Mac};
 
 use crate::{
-    packet::{edit, routed},
+    packet::{edit, layers::tagged, routed},
     world::{OWN_MAC, mac_of},
 };
 
@@ -21,6 +28,8 @@ use crate::{
 pub struct Case {
     /// A sentence.
     pub name: String,
+    /// What the director has seen before: it may remember.
+    pub before: Vec<Vec<u8>>,
     /// As it comes in by the director's port.
     pub frame: Vec<u8>,
     /// What is decided.
@@ -40,27 +49,83 @@ pub fn all() -> Vec<Case> {
         ttl::cases,
         forwarded::cases,
         refused::cases,
+        icmp::cases,
+        extensions::cases,
+        fragments::cases,
+        tags::cases,
+        members::cases,
+        resets::cases,
+        remembered::cases,
     ];
     groups.into_iter().flat_map(|group| group()).collect()
 }
 
+/// Cases of a port that has a virtual router's MACs as well.
+#[must_use]
+pub fn of_virtual_routers() -> Vec<Case> {
+    links::of_virtual_routers()
+}
+
 impl Case {
     fn passes(name: impl Into<String>, frame: Vec<u8>, reason: Reason) -> Self {
-        Self { name: name.into(), after: frame.clone(), frame, expect: Action::pass(reason) }
+        Self {
+            name: name.into(),
+            before: Vec::new(),
+            after: frame.clone(),
+            frame,
+            expect: Action::pass(reason),
+        }
     }
 
     fn drops(name: impl Into<String>, frame: Vec<u8>, reason: Reason) -> Self {
-        Self { name: name.into(), after: frame.clone(), frame, expect: Action::drop(reason) }
+        Self {
+            name: name.into(),
+            before: Vec::new(),
+            after: frame.clone(),
+            frame,
+            expect: Action::drop(reason),
+        }
     }
 
     fn answers(name: impl Into<String>, frame: Vec<u8>, reason: Reason, after: Vec<u8>) -> Self {
-        Self { name: name.into(), frame, expect: Action::answer(reason), after }
+        Self { name: name.into(), before: Vec::new(), frame, expect: Action::answer(reason), after }
     }
 
     /// Out of the port that it came in by, one hop further.
     fn forwards(name: impl Into<String>, frame: Vec<u8>, member: MemberId) -> Self {
         let after = routed(&frame, OWN_MAC, mac_of(member));
-        Self { name: name.into(), frame, expect: Action::transmit(member, false), after }
+        Self { name: name.into(), before: Vec::new(), frame, expect: Action::transmit(member, false), after }
+    }
+
+    /// By another port or way out, as the frame `after`.
+    fn redirects(
+        name: impl Into<String>,
+        frame: Vec<u8>,
+        (member, ifindex): (MemberId, u32),
+        after: Vec<u8>,
+    ) -> Self {
+        Self {
+            name: name.into(),
+            before: Vec::new(),
+            frame,
+            expect: Action::redirect(member, false, ifindex),
+            after,
+        }
+    }
+
+    /// The same, after other frames.
+    fn following(self, before: impl IntoIterator<Item = Vec<u8>>) -> Self {
+        Self { before: before.into_iter().collect(), ..self }
+    }
+
+    /// The same, for a reason that is counted beside the member.
+    fn because(self, reason: Reason) -> Self {
+        Self { expect: self.expect.because(reason), ..self }
+    }
+
+    /// The same, with VLAN tags that stay.
+    fn tagged(self, tags: &[(u16, u16)]) -> Self {
+        Self { frame: tagged(&self.frame, tags), after: tagged(&self.after, tags), ..self }
     }
 
     /// Where the frame is forwarded: it opens a flow.

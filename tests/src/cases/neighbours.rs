@@ -5,7 +5,7 @@ use vip_common::{Reason, headers::Mac};
 use super::{Case, links::twin6};
 use crate::{
     packet::{AFTER6, IP, cut, edit, icmp6, pad},
-    world::{CLIENT_MAC, CLIENT6, LOCAL6, OWN_MAC, VIP6},
+    world::{CLIENT_MAC, CLIENT6, LOCAL6, OWN_MAC, VIP6, special::STANDBY},
 };
 
 const NOWHERE: [u8; 16] = [0; 16];
@@ -19,6 +19,7 @@ const NONCE: [u8; 8] = [14, 1, 0xde, 0xad, 0xbe, 0xef, 0, 1];
 pub(super) fn cases() -> Vec<Case> {
     let mut cases = answered();
     cases.extend(left_alone());
+    cases.extend(of_standby());
     cases.extend(invalid());
     cases.extend(cut_short());
     cases
@@ -49,7 +50,7 @@ fn answered() -> Vec<Case> {
             to_client.clone(),
         ),
         answers("Ethernet padding is no part of the answer", pad(usual, 100), to_client.clone()),
-        answers("eight units of options are looked into", solicitation(VIP6, &units(8)), to_client.clone()),
+        answers("four units of options are looked into", solicitation(VIP6, &units(4)), to_client.clone()),
         answers(
             "an option of two units is stepped over",
             solicitation(VIP6, &[[200, 2, 0, 0, 0, 0, 0, 0], [0; 8], FROM_CLIENT].concat()),
@@ -94,11 +95,52 @@ fn left_alone() -> Vec<Case> {
             Reason::NotForUs,
         ),
         Case::passes("a router solicitation is left alone", router_solicitation, Reason::NotForUs),
-        Case::passes("a neighbour advertisement to a group is left alone", told, Reason::NotForUs),
+        Case::passes("an advertisement of a VIP by somebody else is told", told, Reason::DuplicateVip),
+        Case::passes(
+            "… also if it is to us alone",
+            icmp6((CLIENT_MAC, OWN_MAC), (CLIENT6, VIP6), (136, 0), 255, &body(VIP6, &FROM_CLIENT)),
+            Reason::DuplicateVip,
+        ),
+        Case::passes(
+            "an advertisement of a VIP that came from ourselves is no news",
+            icmp6((OWN_MAC, multicast), (VIP6, ALL_NODES), (136, 0), 255, &body(VIP6, &FROM_CLIENT)),
+            Reason::NoVip,
+        ),
+        Case::passes(
+            "an advertisement of a VIP that another director answers for is no news",
+            icmp6(
+                (CLIENT_MAC, multicast),
+                (CLIENT6, ALL_NODES),
+                (136, 0),
+                255,
+                &body(STANDBY.v6, &FROM_CLIENT),
+            ),
+            Reason::NoVip,
+        ),
+        Case::passes(
+            "an advertisement of no VIP is left alone",
+            icmp6((CLIENT_MAC, multicast), (CLIENT6, ALL_NODES), (136, 0), 255, &body(CLIENT6, &FROM_CLIENT)),
+            Reason::NoVip,
+        ),
         Case::passes(
             "an IPv4 version in a solicitation's IPv6 header is nothing of ours",
             edit(solicitation(VIP6, &FROM_CLIENT), IP, &[0x40]),
             Reason::NotForUs,
+        ),
+    ]
+}
+
+fn of_standby() -> Vec<Case> {
+    vec![
+        Case::drops(
+            "a solicitation for a VIP that another director answers for is dropped",
+            solicitation(STANDBY.v6, &FROM_CLIENT),
+            Reason::Standby,
+        ),
+        Case::drops(
+            "… also if it asks whether the VIP is free",
+            solicitation_from(NOWHERE, STANDBY.v6, &[]),
+            Reason::Standby,
         ),
     ]
 }
@@ -119,7 +161,7 @@ fn invalid() -> Vec<Case> {
         drops("an option that reaches past the end", with(&[1, 2, 2, 0, 0, 0, 0, 99])),
         drops("a second option of length 0", with(&[FROM_CLIENT, [14, 0, 0, 0, 0, 0, 0, 0]].concat())),
         drops("options that are no multiple of 8 bytes", with(&[1, 1, 2, 0, 0, 0, 0, 99, 0, 0, 0, 0])),
-        drops("nine units of options", with(&[254, 1, 0, 0, 0, 0, 0, 0].repeat(9))),
+        drops("five units of options", with(&[254, 1, 0, 0, 0, 0, 0, 0].repeat(5))),
         drops("a length past the end of the frame", edit(usual(), IP + 4, &[0, 40])),
         drops("a length that cuts the target off", edit(usual(), IP + 4, &[0, 16])),
         drops("a length of 0", edit(usual(), IP + 4, &[0, 0])),
@@ -153,6 +195,12 @@ fn cut_short() -> Vec<Case> {
             }
         })
         .collect()
+}
+
+/// The usual solicitation with its answer.
+pub(super) fn usual() -> Case {
+    let after = advertisement((CLIENT_MAC, CLIENT6), VIP6, 0x60);
+    Case::answers("", solicitation(VIP6, &FROM_CLIENT), Reason::NeighbourAnswered, after)
 }
 
 fn solicitation(target: [u8; 16], options: &[u8]) -> Vec<u8> {

@@ -72,6 +72,7 @@ fn checksums() -> Vec<Case> {
     let right = with_checksum(0x1234);
     let after = edit(routed(&right, OWN_MAC, mac_of(WEB_MEMBER)), IP + 10, &[0x12 + 0x10 + 1, 0x34]);
     cases.push(Case {
+        before: Vec::new(),
         name: "a wrong IPv4 header checksum stays wrong by as much".into(),
         frame: edit(right, IP + 10, &[0x12 + 0x10, 0x34]),
         expect: Action::transmit(WEB_MEMBER, false),
@@ -99,6 +100,7 @@ fn kept() -> Vec<Case> {
         cases.extend(packets.map(|(family, packet)| {
             let frame = packet.tcp(KEEPS_TTL).ttl(ttl).frame();
             Case {
+                before: Vec::new(),
                 name: format!("a service that keeps the TTL forwards {family} with {ttl} hops left as it is"),
                 after: readdressed(&frame, OWN_MAC, mac_of(TTL_MEMBER)),
                 frame,
