@@ -180,7 +180,10 @@ mod tests {
     #[test]
     fn bars_hold_where_the_figures_are_good() {
         let bars = bars(&all(), &times(steady));
-        assert_eq!(bars.iter().map(|bar| bar.figure).collect::<Vec<_>>(), [1.25, 1.0, 0.25]);
+        assert_eq!(
+            bars.iter().map(|bar| bar.figure).collect::<Vec<_>>(),
+            [1.25, 0.25, 0.25, 0.25, 0.25, 1.0, 0.25, 0.25, 1.0, 0.2]
+        );
         assert!(bars.iter().all(Bar::holds));
     }
 
@@ -193,13 +196,19 @@ mod tests {
                 },
             )
         };
-        let missed = |times: &[Vec<f64>]| -> Vec<bool> {
-            bars(&all(), times).iter().map(|bar| !bar.holds()).collect()
+        let missed = |times: &[Vec<f64>]| -> Vec<&str> {
+            bars(&all(), times).iter().filter(|bar| !bar.holds()).map(|bar| bar.name).collect()
         };
-        assert_eq!(missed(&slow("tcp-v4-ch", 1000)), [true, false, false]);
-        assert_eq!(missed(&slow("tcp-v4-ch", 1_000_000)), [true, true, false]);
-        assert_eq!(missed(&slow("pass-v6-no-vip", 1)), [false, false, true]);
-        assert_eq!(missed(&slow("udp-v4-ch", 1)), [false, false, false]);
+        let established = "established IPv4 TCP, over the floor";
+        assert_eq!(missed(&slow("tcp-v4-ch", 1000)), [established]);
+        let million = "a million flows of IPv4 TCP, over one flow";
+        assert_eq!(missed(&slow("tcp-v4-ch", 1_000_000)), [established, million]);
+        assert_eq!(missed(&slow("pass-v6-no-vip", 1)), ["no VIP, over the floor"]);
+        assert_eq!(missed(&slow("udp-v4-ch", 1)), ["IPv4 UDP, over the floor"]);
+        let tracked = "a million tracked flows, over a bare LRU look-up";
+        assert_eq!(missed(&slow("tcp-v4-lru-hit", 1_000_000)), [tracked]);
+        assert_eq!(missed(&slow("tcp-v4-10000-services", 1)), ["10,000 services, over one"]);
+        assert_eq!(missed(&slow("tcp-v4-options", 1)), [""; 0]);
     }
 
     #[test]
