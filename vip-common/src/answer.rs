@@ -97,7 +97,8 @@ pub(crate) fn neighbour<F: Frame, T: Tables>(frame: &mut F, tables: &T, arrival:
         return Action::pass(Reason::NoVip);
     };
     if told.kind == Neighbour::ADVERTISEMENT {
-        let claims = is_claim(arrival, arrival.source, Some(vip));
+        // One that has been routed says nothing of this link (RFC 4861, section 7.1.2).
+        let claims = ip.hop_limit == 255 && is_claim(arrival, arrival.source, Some(vip));
         return Action::pass(if claims { Reason::DuplicateVip } else { Reason::NoVip });
     }
     if !is_valid(frame, at, &ip, &told) {

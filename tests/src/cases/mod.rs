@@ -2,6 +2,7 @@
 //! [`world`](crate::world).
 
 mod arp;
+mod errors;
 mod extensions;
 mod forwarded;
 mod fragments;
@@ -50,6 +51,7 @@ pub fn all() -> Vec<Case> {
         forwarded::cases,
         refused::cases,
         icmp::cases,
+        errors::cases,
         extensions::cases,
         fragments::cases,
         tags::cases,

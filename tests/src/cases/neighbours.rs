@@ -102,6 +102,11 @@ fn left_alone() -> Vec<Case> {
             Reason::DuplicateVip,
         ),
         Case::passes(
+            "an advertisement of a VIP that has been routed is no news",
+            icmp6((CLIENT_MAC, OWN_MAC), (CLIENT6, VIP6), (136, 0), 254, &body(VIP6, &FROM_CLIENT)),
+            Reason::NoVip,
+        ),
+        Case::passes(
             "an advertisement of a VIP that came from ourselves is no news",
             icmp6((OWN_MAC, multicast), (VIP6, ALL_NODES), (136, 0), 255, &body(VIP6, &FROM_CLIENT)),
             Reason::NoVip,
