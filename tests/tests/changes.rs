@@ -2,7 +2,7 @@
 //! after the other is added, drained, weighed, removed, killed and brought back. Nobody else's talk may break.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     fmt::Write as _,
     sync::{Mutex, MutexGuard, PoisonError},
     time::{Duration, Instant},
@@ -58,6 +58,8 @@ impl Story {
         let topology = Topology::builder().backends(BACKENDS + 1);
         let stand = Stand::new(topology, &[PORT], |topology| services(topology, protocols, rest))?;
         let made = began.elapsed();
+        let remembers = stand.status()?.services.iter().any(|service| service.tracked_slots > 0);
+        assert!(!remembers, "nothing has changed yet");
         let crowd = Crowd::start(&stand.topology.clients[0].namespace, EVERY)?;
         let mut count = 0;
         for (kind, talks) in talks {
@@ -65,6 +67,11 @@ impl Story {
             count += *talks as usize;
         }
         wait_for("everybody to be answered", SOON, || crowd.lasting() >= count)?;
+        for kind in talks.iter().map(|(kind, _)| *kind) {
+            let homes: BTreeSet<_> =
+                crowd.talks().iter().filter(|talk| talk.kind == kind).map(|talk| talk.home).collect();
+            assert_eq!(homes.len(), usize::from(BACKENDS), "{kind:?} spreads over all: {homes:?}");
+        }
         let mut table = format!(
             "{count} talks of both families, each asks once a second; {BACKENDS} backends made in {:.1} s\n",
             made.as_secs_f32()

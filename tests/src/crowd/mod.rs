@@ -2,6 +2,7 @@
 //! a talk has ended, and how; it neither knows who should answer nor judges who did.
 
 mod echo;
+mod flood;
 mod stand;
 mod talk;
 
@@ -23,6 +24,7 @@ use tokio::{
 
 pub use self::{
     echo::Echoes,
+    flood::{Flood, Water, dam},
     stand::{Stand, service},
     talk::{End, Kind, Talk},
 };
