@@ -4,6 +4,7 @@
 use std::{
     env,
     net::{IpAddr, SocketAddr, SocketAddrV4},
+    ops::RangeInclusive,
     time::{Duration, Instant},
 };
 
@@ -41,6 +42,10 @@ fn seconds() -> Duration {
 
 fn flows(stand: &Stand) -> Result<FlowTableStatus> {
     stand.status()?.flow_table.context("no flow table")
+}
+
+fn all(stand: &Stand, verb: &str, backends: RangeInclusive<u8>) -> Result<()> {
+    backends.into_iter().try_for_each(|number| stand.command(&format!("backend {verb} backend{number}")))
 }
 
 /// Floods the service on the first port while the commands are carried out, each after an equal part of the time.
@@ -87,15 +92,19 @@ fn a_flood_breaks_no_talk_with_the_flooded_service_or_another_even_while_it_chan
     stand.topology.backends.iter().try_for_each(|host| dam(&host.namespace))?;
     let crowd = Crowd::start(&stand.topology.clients[0].namespace, EVERY)?;
     let vip = stand.topology.vips[0];
+    // The talks begin with one half of the backends, and all that is new is then for the other half: every talk is tracked.
+    all(&stand, "drain", 4..=6)?;
     for (kind, port) in [(Kind::Tcp, PORTS[0]), (Kind::Tcp, PORTS[1]), (Kind::Udp, PORTS[0])] {
         crowd.open(kind, &[SocketAddr::new(vip, port)], TALKS);
     }
     wait_for("all to be answered", SOON, || crowd.lasting() >= 3 * TALKS as usize)?;
-    // All slots move, and those who talk are tracked.
-    stand.command("backend drain backend1")?;
-    stand.command("backend weight backend2 300")?;
+    all(&stand, "enable", 4..=6)?;
+    all(&stand, "drain", 1..=3)?;
     let now = crowd.mark();
     wait_for("all to speak", SOON, || crowd.have_spoken(&now, 2, None))?;
+    wait_for("the TCP talks to be tracked", SOON, || {
+        flows(&stand).is_ok_and(|flows| flows.live >= 2 * u64::from(TALKS))
+    })?;
     let mut table = format!(
         "{} talks, floods of {:?}\n{:10} {:>9} {:>9} {:>9} {:>9} {:>9} {:>9} {:>7}\n",
         crowd.lasting(),
@@ -109,10 +118,10 @@ fn a_flood_breaks_no_talk_with_the_flooded_service_or_another_even_while_it_chan
         "live",
         "broken"
     );
-    table += &flood(&stand, &crowd, Water::Syns, &["backend drain backend3", "backend enable backend1"])?;
-    table += &flood(&stand, &crowd, Water::Acks, &["backend drain backend4", "backend enable backend3"])?;
+    table += &flood(&stand, &crowd, Water::Syns, &["backend drain backend4", "backend enable backend1"])?;
+    table += &flood(&stand, &crowd, Water::Acks, &["backend drain backend5", "backend enable backend4"])?;
     table +=
-        &flood(&stand, &crowd, Water::Datagrams, &["backend drain backend5", "backend enable backend4"])?;
+        &flood(&stand, &crowd, Water::Datagrams, &["backend drain backend6", "backend enable backend5"])?;
     println!("{table}");
     assert_eq!(flows(&stand)?.evicted, 0, "nobody's entry was pushed out");
     Ok(())

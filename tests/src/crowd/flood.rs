@@ -19,7 +19,8 @@ use crate::net::Namespace;
 /// Senders are in 198.18.0.0/15, which is for such things (RFC 2544, section C.2.2).
 const SENDERS: [u8; 2] = [198, 18];
 const IPV4: usize = 20;
-const LEN: usize = IPV4 + 20;
+const SEGMENT: u8 = 20;
+const LEN: usize = IPV4 + SEGMENT as usize;
 const SYN: u8 = 0x02;
 const ACK: u8 = 0x10;
 
@@ -95,13 +96,12 @@ fn pour(socket: &OwnedFd, water: Water, to: SocketAddrV4, sent: &AtomicU64, stop
     }
 }
 
-/// The kernel writes the checksum of the IPv4 header.
+/// The kernel writes the total length and the checksum of the IPv4 header (raw(7)).
 fn packet(water: Water, to: SocketAddrV4, random: &mut Random) -> [u8; LEN] {
     let (one, two) = (random.next().to_be_bytes(), random.next().to_be_bytes());
     let from = Ipv4Addr::new(SENDERS[0], SENDERS[1] | one[0] & 1, one[1], one[2]);
     let mut packet = [0; LEN];
     packet[0] = 0x45;
-    packet[2..4].copy_from_slice(&(LEN as u16).to_be_bytes());
     packet[8] = 64;
     packet[12..16].copy_from_slice(&from.octets());
     packet[16..20].copy_from_slice(&to.ip().octets());
@@ -109,7 +109,7 @@ fn packet(water: Water, to: SocketAddrV4, random: &mut Random) -> [u8; LEN] {
     packet[22..24].copy_from_slice(&to.port().to_be_bytes());
     if water == Water::Datagrams {
         packet[9] = 17;
-        packet[24..26].copy_from_slice(&20_u16.to_be_bytes());
+        packet[24..26].copy_from_slice(&u16::from(SEGMENT).to_be_bytes());
         // Without a checksum (RFC 768).
         return packet;
     }
@@ -128,7 +128,7 @@ fn packet(water: Water, to: SocketAddrV4, random: &mut Random) -> [u8; LEN] {
 
 /// Of the segment and its pseudo header (RFC 9293, section 3.1).
 fn checksum(packet: &[u8; LEN]) -> [u8; 2] {
-    let mut sum = 6 + (LEN - IPV4) as u32;
+    let mut sum = 6 + u32::from(SEGMENT);
     for word in packet[12..].chunks_exact(2) {
         sum += u32::from(word[0]) << 8 | u32::from(word[1]);
     }
@@ -160,11 +160,9 @@ mod tests {
         let mut random = Random(1);
         for water in [Water::Syns, Water::Acks] {
             let packet = packet(water, to, &mut random);
-            let (header, rest) = etherparse::Ipv4HeaderSlice::from_slice(&packet)
-                .map(|header| (header, &packet[IPV4..]))
-                .expect("a header");
-            let tcp = etherparse::TcpHeaderSlice::from_slice(rest).expect("a segment");
-            assert_eq!(tcp.calc_checksum_ipv4(&header, &[]).expect("a checksum"), tcp.checksum());
+            let header = etherparse::Ipv4HeaderSlice::from_slice(&packet).expect("a header").to_header();
+            let tcp = etherparse::TcpHeaderSlice::from_slice(&packet[IPV4..]).expect("a segment").to_header();
+            assert_eq!(tcp.calc_checksum_ipv4(&header, &[]).expect("a checksum"), tcp.checksum);
         }
     }
 }
