@@ -3,6 +3,7 @@
 pub mod bench;
 pub mod cases;
 pub mod corpus;
+pub mod crowd;
 pub mod differential;
 pub mod kernel;
 pub mod lab;

@@ -53,11 +53,13 @@ impl InsertCount {
 }
 
 layout! {
-    /// What the sweeper found, added up since the table was made but for `live`: value of `SWEEP`.
-    Sweep[16] {
+    /// What the sweeper found: value of `SWEEP`.
+    Sweep[24] {
         /// Live flows at the last sweep.
         live: u64,
-        /// Entries that sweeps deleted.
+        /// Entries that sweeps deleted, since the table was made.
         deleted: u64,
+        /// Entries that had been written when the last sweep began, since the table was made. The controller knows.
+        inserted: u64,
     }
 }

@@ -163,7 +163,7 @@ impl Sources<'_> {
     }
 
     fn flow_table(&self) -> FlowTableStatus {
-        let FlowCounts { live, deleted, inserted, refused } = self.counts.flows;
+        let FlowCounts { live, deleted, evicted, inserted, refused } = self.counts.flows;
         let services = self.world.intent.services().values();
         let tracked = services.flat_map(|service| self.slots(service)).filter(|slot| slot.is_tracked());
         FlowTableStatus {
@@ -171,7 +171,7 @@ impl Sources<'_> {
             inserted,
             refused,
             deleted,
-            evicted: inserted.saturating_sub(live).saturating_sub(deleted),
+            evicted,
             capacity: 2 * u64::from(self.flow_entries),
             tracked_slots: tracked.count() as u64,
         }

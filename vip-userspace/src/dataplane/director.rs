@@ -130,7 +130,7 @@ impl Dataplane for Director {
     }
 
     fn sweep(&mut self) -> anyhow::Result<Swept> {
-        self.maps.prepare_sweep();
+        self.maps.prepare_sweep()?;
         let program = sweeper(&mut self.ebpf)?;
         program
             .test_run(RawTracePointRunOptions::default())

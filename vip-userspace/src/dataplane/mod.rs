@@ -53,6 +53,8 @@ pub struct FlowCounts {
     pub deleted: u64,
     /// Entries written.
     pub inserted: u64,
+    /// Entries that were gone at the last sweep, and by no sweep: the kernel pushed them out.
+    pub evicted: u64,
     /// Entries not written, for want of allowance.
     pub refused: u64,
 }

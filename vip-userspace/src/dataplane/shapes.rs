@@ -52,7 +52,7 @@ pub(super) fn shapes(capacity: Capacity, ports: u32) -> Vec<Shape> {
         per_cpu(names::ANSWERS, 8, 1),
         per_cpu(names::MEMBER_COUNTS, 32, members),
         per_cpu(names::REASON_COUNTS, 8, REASON_ENTRIES),
-        array(names::SWEEP, 16, 1),
+        array(names::SWEEP, 24, 1),
         words(names::HELD, 8, capacity.slots.div_ceil(64)),
         words(names::MEMBER_FLOWS, 8, members),
     ]

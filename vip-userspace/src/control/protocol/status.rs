@@ -50,7 +50,8 @@ pub struct FlowTableStatus {
     pub refused: u64,
     /// Entries deleted by sweeps, since their flows were silent or their slots forgot.
     pub deleted: u64,
-    /// Entries that the kernel pushed out for others: an estimate, what was inserted and is neither live nor deleted.
+    /// Entries that the kernel pushed out for others: an estimate, what was inserted before the last sweep and was
+    /// neither live nor deleted then.
     pub evicted: u64,
     /// Entries that it has room for.
     pub capacity: u64,

@@ -102,12 +102,6 @@ impl Maps {
         Ok(())
     }
 
-    /// Forgets what the last sweep found.
-    pub(super) fn prepare_sweep(&mut self) {
-        self.held.clear();
-        self.member_flows.clear();
-    }
-
     pub(super) fn apply(&mut self, operation: &Operation) -> Result<()> {
         match operation {
             Operation::Port(index, port) => {

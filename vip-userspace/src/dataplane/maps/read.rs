@@ -96,8 +96,9 @@ impl Maps {
     }
 
     fn flow_counts(&self) -> Result<FlowCounts> {
-        let Sweep { live, deleted } = self.read_sweep()?;
-        let mut counts = FlowCounts { live, deleted, inserted: 0, refused: 0 };
+        let Sweep { live, deleted, inserted } = self.read_sweep()?;
+        let evicted = inserted.saturating_sub(live).saturating_sub(deleted);
+        let mut counts = FlowCounts { live, deleted, evicted, inserted: 0, refused: 0 };
         for id in 1..self.inserts.len() {
             let count = self.inserts(id)?;
             counts.inserted += count.inserted;
@@ -114,6 +115,15 @@ impl Maps {
             sum.refused += value.refused;
         }
         Ok(sum)
+    }
+
+    /// Forgets what the last sweep found, and notes what there is for the next one to find.
+    pub(in crate::dataplane) fn prepare_sweep(&mut self) -> Result<()> {
+        self.held.clear();
+        self.member_flows.clear();
+        let inserted = self.flow_counts()?.inserted;
+        let value: [u8; size_of::<Sweep>()] = bytemuck::cast(Sweep { inserted, ..self.read_sweep()? });
+        self.sweep.set(0, value, 0).map_err(failed("write", names::SWEEP))
     }
 
     fn read_sweep(&self) -> Result<Sweep> {

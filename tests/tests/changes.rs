@@ -1,0 +1,234 @@
+//! What changes of a service cost those who talk with it: thousands of connections over twenty backends, of which one
+//! after the other is added, drained, weighed, removed, killed and brought back. Nobody else's talk may break.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fmt::Write as _,
+    sync::{Mutex, MutexGuard, PoisonError},
+    time::{Duration, Instant},
+};
+
+use anyhow::{Context as _, Result};
+use vip_tests::{
+    crowd::{Crowd, Kind, Mark, Stand, service},
+    net::{Topology, wait_for},
+};
+use vip_userspace::control::Status;
+
+const PORT: u16 = 7;
+const BACKENDS: u8 = 20;
+const EVERY: Duration = Duration::from_secs(1);
+const SOON: Duration = Duration::from_secs(40);
+/// Answers that everybody must get after a change.
+const TIMES: u32 = 2;
+
+/// Services of both families over the first twenty backends.
+fn services(topology: &Topology, protocols: &[&str], rest: &str) -> String {
+    let members: Vec<_> =
+        topology.backends.iter().take(BACKENDS.into()).map(|host| host.name.clone()).collect();
+    // Rarely enough for a busy machine.
+    let rest = format!(
+        "slots = 4099\ncheck = {{ tcp = true, port = {PORT}, interval = \"500ms\", timeout = \"400ms\", rise = 2, fall = 2 }}\n{rest}"
+    );
+    let of_protocol = |protocol: &&str| {
+        let one =
+            |(vip, family)| service(&format!("{protocol}{family}"), vip, protocol, "7", &members, &rest);
+        topology.vips.iter().copied().zip([4, 6]).map(one).collect::<String>()
+    };
+    protocols.iter().map(of_protocol).collect()
+}
+
+/// One story at a time has the machine.
+static STAGE: Mutex<()> = Mutex::new(());
+
+/// A service under change, and those who talk with it.
+struct Story {
+    stand: Stand,
+    crowd: Crowd,
+    table: String,
+    /// Talks of others that broke, in words.
+    wrongs: Vec<String>,
+    _alone: MutexGuard<'static, ()>,
+}
+
+impl Story {
+    fn new(protocols: &[&str], rest: &str, talks: &[(Kind, u32)]) -> Result<Self> {
+        let alone = STAGE.lock().unwrap_or_else(PoisonError::into_inner);
+        let began = Instant::now();
+        let topology = Topology::builder().backends(BACKENDS + 1);
+        let stand = Stand::new(topology, &[PORT], |topology| services(topology, protocols, rest))?;
+        let made = began.elapsed();
+        let remembers = stand.status()?.services.iter().any(|service| service.tracked_slots > 0);
+        assert!(!remembers, "nothing has changed yet");
+        let crowd = Crowd::start(&stand.topology.clients[0].namespace, EVERY)?;
+        let mut count = 0;
+        for (kind, talks) in talks {
+            crowd.open(*kind, &stand.servers(PORT), *talks);
+            count += *talks as usize;
+        }
+        wait_for("everybody to be answered", SOON, || crowd.lasting() >= count)?;
+        for kind in talks.iter().map(|(kind, _)| *kind) {
+            let homes: BTreeSet<_> =
+                crowd.talks().iter().filter(|talk| talk.kind == kind).map(|talk| talk.home).collect();
+            assert_eq!(homes.len(), usize::from(BACKENDS), "{kind:?} spreads over all: {homes:?}");
+        }
+        let mut table = format!(
+            "{count} talks of both families, each asks once a second; {BACKENDS} backends made in {:.1} s\n",
+            made.as_secs_f32()
+        );
+        writeln!(
+            table,
+            "{:26} {:>6} {:>14} {:>14} {:>8} {:>8} {:>8}",
+            "change", "talks", "broken: others", "broken: its own", "slots", "entries", "took"
+        )?;
+        let mark = crowd.mark();
+        let mut story = Self { stand, crowd, table, wrongs: Vec::new(), _alone: alone };
+        story.note("none yet", None, &mark, began)?;
+        Ok(story)
+    }
+
+    /// Makes a change that may cost the talks of `victim` alone, waits until it has taken effect and all others have spoken
+    /// since, and writes a line.
+    fn step(
+        &mut self,
+        what: &str,
+        victim: Option<u8>,
+        change: impl FnOnce(&mut Self) -> Result<()>,
+        is: impl Fn(&Status) -> bool,
+    ) -> Result<()> {
+        let began = self.crowd.mark();
+        let start = Instant::now();
+        change(self).with_context(|| what.to_owned())?;
+        self.stand.wait_for(what, is)?;
+        let changed = self.crowd.mark();
+        wait_for("all to speak", SOON, || self.crowd.have_spoken(&changed, TIMES, None))?;
+        self.note(what, victim, &began, start)
+    }
+
+    fn note(&mut self, what: &str, victim: Option<u8>, began: &Mark, start: Instant) -> Result<()> {
+        let broken = self.crowd.broken(began);
+        // One that was never answered and has no home was the dead one's to answer, or it would have been.
+        let (own, others): (Vec<_>, Vec<_>) =
+            broken.iter().partition(|talk| victim.is_some() && (talk.home == victim || talk.home.is_none()));
+        let flows = self.stand.status()?.flow_table.context("no flow table")?;
+        writeln!(
+            self.table,
+            "{what:26} {:>6} {:>14} {:>14} {:>8} {:>8} {:>6.1} s",
+            self.crowd.lasting(),
+            others.len(),
+            own.len(),
+            flows.tracked_slots,
+            flows.live,
+            start.elapsed().as_secs_f32()
+        )?;
+        self.wrongs.extend(others.iter().map(|talk| format!("{what}: {talk:?}")));
+        Ok(())
+    }
+
+    fn all_changes(&mut self) -> Result<()> {
+        let name = |number: u8| format!("backend{number}");
+        let added = self.stand.topology.backends[usize::from(BACKENDS)].address4;
+        let added6 = self.stand.topology.backends[usize::from(BACKENDS)].address6;
+        let services: Vec<_> =
+            self.stand.status()?.services.iter().map(|it| format!("--service {}", it.name)).collect();
+        let add =
+            format!("backend add backend21 --address {added} --address {added6} {}", services.join(" "));
+        self.step(
+            "backend21 added",
+            None,
+            |story| story.stand.command(&add),
+            |status| {
+                slots(status, "backend21").all(|slots| slots > 0) && slots(status, "backend21").count() > 0
+            },
+        )?;
+        self.step(
+            "backend2 drained",
+            None,
+            |story| story.stand.command("backend drain backend2"),
+            |status| slots(status, "backend2").all(|slots| slots == 0),
+        )?;
+        self.step(
+            "backend3 weighed 300",
+            None,
+            |story| story.stand.command("backend weight backend3 300"),
+            |_| true,
+        )?;
+        // Its clients end, as those of a drained one do.
+        self.crowd.leave(2);
+        wait_for("backend2 to be left", SOON, || {
+            !self
+                .crowd
+                .talks()
+                .iter()
+                .any(|talk| talk.kind == Kind::Tcp && talk.lasts() && talk.home == Some(2))
+        })?;
+        self.crowd.stay(2);
+        self.step(
+            "backend2 removed",
+            Some(2),
+            |story| story.stand.command("backend remove backend2"),
+            |status| slots(status, "backend2").count() == 0,
+        )?;
+        let out = |status: &Status| eligible(status, &name(4)).all(|eligible| !eligible);
+        self.step("backend4 killed", Some(4), |story| story.stand.die(4).map(drop), out)?;
+        let back = |status: &Status| eligible(status, &name(4)).all(|eligible| eligible);
+        self.step("backend4 brought back", None, |story| story.stand.come_back(4), back)
+    }
+
+    #[expect(clippy::print_stdout, reason = "the table is what the story tells")]
+    fn end(&self) {
+        println!("{}", self.table);
+        assert!(
+            self.wrongs.is_empty(),
+            "{} broke: {:#?}",
+            self.wrongs.len(),
+            &self.wrongs[..self.wrongs.len().min(10)]
+        );
+        let mut ends = BTreeMap::new();
+        for talk in self.crowd.talks() {
+            *ends.entry(talk.ended.map_or("lasts".to_owned(), |(_, end)| end.to_string())).or_insert(0) += 1;
+        }
+        println!("all talks: {ends:?}");
+    }
+}
+
+fn slots<'a>(status: &'a Status, backend: &'a str) -> impl Iterator<Item = u32> + 'a {
+    let members = status.services.iter().flat_map(|service| &service.members);
+    members.filter(move |member| member.backend.as_str() == backend).map(|member| member.slots)
+}
+
+fn eligible<'a>(status: &'a Status, backend: &'a str) -> impl Iterator<Item = bool> + 'a {
+    let members = status.services.iter().flat_map(|service| &service.members);
+    members.filter(move |member| member.backend.as_str() == backend).map(|member| member.eligible)
+}
+
+#[test]
+fn no_change_breaks_a_connection_of_another_backend() -> Result<()> {
+    let mut story = Story::new(&["tcp"], "", &[(Kind::Tcp, 2000)])?;
+    story.all_changes()?;
+    story.end();
+    Ok(())
+}
+
+#[test]
+fn no_change_moves_a_flow_of_datagrams_of_another_backend() -> Result<()> {
+    let mut story = Story::new(&["udp"], "", &[(Kind::Udp, 200)])?;
+    story.all_changes()?;
+    story.end();
+    Ok(())
+}
+
+#[test]
+fn with_a_window_of_three_seconds_nothing_breaks_and_nothing_is_left() -> Result<()> {
+    let rest = "window = \"3s\"\nidle = \"3s\"";
+    let mut story = Story::new(&["tcp", "udp"], rest, &[(Kind::Tcp, 2000), (Kind::Udp, 200)])?;
+    story.all_changes()?;
+    let (began, start) = (story.crowd.mark(), Instant::now());
+    story.crowd.go();
+    let is_over =
+        |status: &Status| status.flow_table.is_some_and(|flows| flows.tracked_slots == 0 && flows.live == 0);
+    story.stand.wait_for("everything to be forgotten", is_over)?;
+    story.note("all ended", None, &began, start)?;
+    story.end();
+    Ok(())
+}
