@@ -20,6 +20,7 @@ const LEN: usize = 42;
 pub(super) fn cases() -> Vec<Case> {
     let mut cases = answered();
     cases.extend(left_alone());
+    cases.extend(others());
     cases.extend(broken());
     cases
 }
@@ -68,6 +69,16 @@ fn left_alone() -> Vec<Case> {
             request(SOMEBODY, CLIENT4, VIP4),
             Reason::NotForUs,
         ),
+        passes("an ARP reply to us is left alone", arp(OWN_MAC, Arp::REPLY, (CLIENT4, VIP4)), no_vip),
+        passes("an unknown ARP operation is left alone", arp(BROADCAST, [0, 8], (CLIENT4, VIP4)), no_vip),
+    ]
+}
+
+/// Who else says that a VIP is his, and who answers for it.
+fn others() -> Vec<Case> {
+    let passes = Case::passes;
+    let no_vip = Reason::NoVip;
+    vec![
         passes(
             "an ARP announcement of a VIP by somebody else is told",
             request(BROADCAST, VIP4, VIP4),
@@ -98,8 +109,6 @@ fn left_alone() -> Vec<Case> {
             question(STANDBY.v4),
             Reason::Standby,
         ),
-        passes("an ARP reply to us is left alone", arp(OWN_MAC, Arp::REPLY, (CLIENT4, VIP4)), no_vip),
-        passes("an unknown ARP operation is left alone", arp(BROADCAST, [0, 8], (CLIENT4, VIP4)), no_vip),
     ]
 }
 

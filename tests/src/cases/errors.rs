@@ -29,6 +29,7 @@ pub(super) fn cases() -> Vec<Case> {
     cases.extend(quotes6());
     cases.extend(portless());
     cases.extend(no_flow());
+    cases.extend(no_quote());
     cases
 }
 
@@ -258,16 +259,6 @@ fn no_flow() -> Vec<Case> {
             Reason::UnknownPort,
         ),
         Case::drops(
-            "an error that quotes another version",
-            error4(&quote(&edit(closed.frame(), IP, &[0x65]))),
-            Reason::UnknownPort,
-        ),
-        Case::drops(
-            "an error that quotes a header of 4 words",
-            error4(&quote(&edit(from_vip4(TCP, 1).frame(), IP, &[0x44]))),
-            Reason::UnknownPort,
-        ),
-        Case::drops(
             "an ICMP redirect is no error that goes to a member",
             icmp4((ROUTER4, VIP4), (5, 0), &quote4(&from_vip4(UDP, 1))).frame(),
             Reason::UnknownPort,
@@ -275,17 +266,6 @@ fn no_flow() -> Vec<Case> {
         Case::drops(
             "a source quench is no error that goes to a member",
             icmp4((ROUTER4, VIP4), (4, 0), &quote4(&from_vip4(UDP, 1))).frame(),
-            Reason::UnknownPort,
-        ),
-        Case::drops("an error that quotes nothing", error4(&[0; 4]), Reason::UnknownPort),
-        Case::drops(
-            "an error that quotes 19 bytes of an IPv4 header",
-            error4(&quote4(&closed)[..4 + 19]),
-            Reason::UnknownPort,
-        ),
-        Case::drops(
-            "an error that quotes 39 bytes of an IPv6 header",
-            error6(&quote(&from_vip6(TCP, 1).frame())[..4 + 39]),
             Reason::UnknownPort,
         ),
         Case::drops(
@@ -307,6 +287,35 @@ fn no_flow() -> Vec<Case> {
             "an error with 1 hop left",
             icmp4((ROUTER4, VIP4), (3, 4), &quote4(&from_vip4(TCP, 1))).ttl(1).frame(),
             Reason::TtlExpired,
+        ),
+    ]
+}
+
+/// Errors that quote no packet that could be read.
+fn no_quote() -> Vec<Case> {
+    let sent4 = from_vip4(TCP, 1).frame();
+    let sent6 = from_vip6(TCP, 1).frame();
+    vec![
+        Case::drops(
+            "an error that quotes another version",
+            error4(&quote(&edit(sent4.clone(), IP, &[0x65]))),
+            Reason::UnknownPort,
+        ),
+        Case::drops(
+            "an error that quotes a header of 4 words",
+            error4(&quote(&edit(sent4.clone(), IP, &[0x44]))),
+            Reason::UnknownPort,
+        ),
+        Case::drops("an error that quotes nothing", error4(&[0; 4]), Reason::UnknownPort),
+        Case::drops(
+            "an error that quotes 19 bytes of an IPv4 header",
+            error4(&quote(&sent4)[..4 + 19]),
+            Reason::UnknownPort,
+        ),
+        Case::drops(
+            "an error that quotes 39 bytes of an IPv6 header",
+            error6(&quote(&sent6)[..4 + 39]),
+            Reason::UnknownPort,
         ),
     ]
 }

@@ -27,6 +27,7 @@ pub(super) fn cases() -> Vec<Case> {
     cases.extend(broken());
     cases.extend(associations());
     cases.extend(ranges());
+    cases.extend(beside_ranges());
     cases.extend(any());
     cases.extend(sources());
     cases
@@ -177,7 +178,13 @@ fn ranges() -> Vec<Case> {
             });
         }
     }
-    cases.extend([
+    cases
+}
+
+/// What comes before a block, and what is in none.
+fn beside_ranges() -> Vec<Case> {
+    let (first, _) = RANGE;
+    vec![
         Case::forwards(
             "a port of its own comes before a block, IPv4",
             Packet::to4(WIDE.v4).udp(WITHIN).frame(),
@@ -211,8 +218,7 @@ fn ranges() -> Vec<Case> {
             Packet::to4(WIDE.v4).raw(47, &[0; 8]).frame(),
             Reason::UnknownPort,
         ),
-    ]);
-    cases
+    ]
 }
 
 /// A service of all protocols, ports or not.

@@ -25,6 +25,7 @@ const PING: &[u8] = b"\x12\x34\0\x01 twenty-one bytes";
 pub(super) fn cases() -> Vec<Case> {
     let mut cases = echo();
     cases.extend(no_echo());
+    cases.extend(other_messages());
     cases
 }
 
@@ -76,7 +77,6 @@ fn echo() -> Vec<Case> {
 
 fn no_echo() -> Vec<Case> {
     let drops = |name: &str, frame, reason| Case::drops(name, frame, reason);
-    let first = fragment4(ping4(VIP4).frame(), 0, true, 1);
     vec![
         drops("an echo request to a VIP without a backend, IPv4", ping4(SHUT.v4).frame(), Reason::NoBackend),
         drops("an echo request to a VIP without a backend, IPv6", ping6(SHUT.v6), Reason::NoBackend),
@@ -91,6 +91,14 @@ fn no_echo() -> Vec<Case> {
             by_addresses6(ECHO.v6, ICMPV6),
         ),
         drops("an echo request with 1 hop left", ping4(VIP4).ttl(1).frame(), Reason::TtlExpired),
+    ]
+}
+
+/// To no service, or not understood.
+fn other_messages() -> Vec<Case> {
+    let drops = |name: &str, frame, reason| Case::drops(name, frame, reason);
+    let first = fragment4(ping4(VIP4).frame(), 0, true, 1);
+    vec![
         drops(
             "an echo request with a code is no echo request",
             icmp4((CLIENT4, VIP4), (8, 1), PING).frame(),

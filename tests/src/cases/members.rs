@@ -24,6 +24,7 @@ pub(super) fn cases() -> Vec<Case> {
     cases.extend(bounced());
     cases.extend(here());
     cases.extend(peers());
+    cases.extend(peer_loops());
     cases.extend(dead());
     cases
 }
@@ -162,7 +163,6 @@ fn peers() -> Vec<Case> {
     let (v4, v6) = (|| Packet::to4(VIP4), || Packet::to6(VIP6));
     let member_peer = mac_of(PEER_MEMBER);
     let passes = |name: &str, frame| Case::passes(name, frame, Reason::ChosenByPeer);
-    let loops = |name: &str, frame| Case::drops(name, frame, Reason::PeerLoop);
     vec![
         Case::forwards(
             "a client's packet goes to a director that is a member",
@@ -192,16 +192,6 @@ fn peers() -> Vec<Case> {
         passes("a peer's packet where this box is a member, IPv4", from(v4().tcp(PEERS_HERE), PEER_MAC)),
         passes("a peer's packet where this box is a member, IPv6", from(v6().tcp(PEERS_HERE), member_peer)),
         Case::forwards("… and a client's goes where its owner is", v4().tcp(PEERS_HERE).frame(), PEER_MEMBER),
-        loops("a peer's packet where all members are directors, IPv4", from(v4().tcp(ONLY_PEERS), PEER_MAC)),
-        loops("a peer's packet where all members are directors, IPv6", from(v6().udp(ONLY_PEERS), PEER_MAC)),
-        loops(
-            "a peer's packet where no other member is eligible, IPv4",
-            from(v4().tcp(PEERS_NOBODY), PEER_MAC),
-        ),
-        loops(
-            "a peer's packet where no other member is eligible, IPv6",
-            from(v6().udp(PEERS_NOBODY), PEER_MAC),
-        ),
         Case::forwards(
             "a director's packet to a service without directors",
             from(v4().tcp(WEB), PEER_MAC),
@@ -212,6 +202,19 @@ fn peers() -> Vec<Case> {
             from(v4().tcp(PEERS).ttl(1), PEER_MAC),
             Reason::TtlExpired,
         ),
+    ]
+}
+
+/// Forwarded, these would go round.
+fn peer_loops() -> Vec<Case> {
+    let from = |packet: Packet| packet.macs(PEER_MAC, OWN_MAC).frame();
+    let (v4, v6) = (|| Packet::to4(VIP4), || Packet::to6(VIP6));
+    let loops = |name: &str, frame| Case::drops(name, frame, Reason::PeerLoop);
+    vec![
+        loops("a peer's packet where all members are directors, IPv4", from(v4().tcp(ONLY_PEERS))),
+        loops("a peer's packet where all members are directors, IPv6", from(v6().udp(ONLY_PEERS))),
+        loops("a peer's packet where no other member is eligible, IPv4", from(v4().tcp(PEERS_NOBODY))),
+        loops("a peer's packet where no other member is eligible, IPv6", from(v6().udp(PEERS_NOBODY))),
     ]
 }
 

@@ -19,6 +19,7 @@ const NONCE: [u8; 8] = [14, 1, 0xde, 0xad, 0xbe, 0xef, 0, 1];
 pub(super) fn cases() -> Vec<Case> {
     let mut cases = answered();
     cases.extend(left_alone());
+    cases.extend(advertised());
     cases.extend(of_standby());
     cases.extend(invalid());
     cases.extend(cut_short());
@@ -72,7 +73,6 @@ fn answered() -> Vec<Case> {
 fn left_alone() -> Vec<Case> {
     let multicast = multicast_mac(VIP6);
     let router_solicitation = icmp6((CLIENT_MAC, multicast), (CLIENT6, group(VIP6)), (133, 0), 255, &[0; 20]);
-    let told = icmp6((CLIENT_MAC, multicast), (CLIENT6, ALL_NODES), (136, 0), 255, &body(VIP6, &FROM_CLIENT));
     vec![
         Case::passes(
             "a neighbour solicitation for no VIP is left alone",
@@ -95,7 +95,22 @@ fn left_alone() -> Vec<Case> {
             Reason::NotForUs,
         ),
         Case::passes("a router solicitation is left alone", router_solicitation, Reason::NotForUs),
-        Case::passes("an advertisement of a VIP by somebody else is told", told, Reason::DuplicateVip),
+        Case::passes(
+            "an IPv4 version in a solicitation's IPv6 header is nothing of ours",
+            edit(solicitation(VIP6, &FROM_CLIENT), IP, &[0x40]),
+            Reason::NotForUs,
+        ),
+    ]
+}
+
+/// Who else says that a VIP is his.
+fn advertised() -> Vec<Case> {
+    let multicast = multicast_mac(VIP6);
+    let told = |target| {
+        icmp6((CLIENT_MAC, multicast), (CLIENT6, ALL_NODES), (136, 0), 255, &body(target, &FROM_CLIENT))
+    };
+    vec![
+        Case::passes("an advertisement of a VIP by somebody else is told", told(VIP6), Reason::DuplicateVip),
         Case::passes(
             "… also if it is to us alone",
             icmp6((CLIENT_MAC, OWN_MAC), (CLIENT6, VIP6), (136, 0), 255, &body(VIP6, &FROM_CLIENT)),
@@ -113,25 +128,10 @@ fn left_alone() -> Vec<Case> {
         ),
         Case::passes(
             "an advertisement of a VIP that another director answers for is no news",
-            icmp6(
-                (CLIENT_MAC, multicast),
-                (CLIENT6, ALL_NODES),
-                (136, 0),
-                255,
-                &body(STANDBY.v6, &FROM_CLIENT),
-            ),
+            told(STANDBY.v6),
             Reason::NoVip,
         ),
-        Case::passes(
-            "an advertisement of no VIP is left alone",
-            icmp6((CLIENT_MAC, multicast), (CLIENT6, ALL_NODES), (136, 0), 255, &body(CLIENT6, &FROM_CLIENT)),
-            Reason::NoVip,
-        ),
-        Case::passes(
-            "an IPv4 version in a solicitation's IPv6 header is nothing of ours",
-            edit(solicitation(VIP6, &FROM_CLIENT), IP, &[0x40]),
-            Reason::NotForUs,
-        ),
+        Case::passes("an advertisement of no VIP is left alone", told(CLIENT6), Reason::NoVip),
     ]
 }
 

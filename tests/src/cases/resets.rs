@@ -32,6 +32,7 @@ pub(super) fn cases() -> Vec<Case> {
         cases.extend(unanswered(&who));
     }
     cases.extend(exceptions());
+    cases.extend(begun_anew());
     cases
 }
 
@@ -206,8 +207,6 @@ fn unanswered(who: &Nowhere) -> Vec<Case> {
 fn exceptions() -> Vec<Case> {
     let closed = |packet: Packet| packet.udp(CLOSED).frame();
     let quote = [&[0; 4], &Packet::on(Route::V4(SHUT.v4, CLIENT4)).udp(1).frame()[14..]].concat();
-    let syn = Packet::to4(VIP4).syn(DEAD_RESET).from_port(49_000);
-    let ack = segment(Packet::to4(VIP4).tcp(DEAD_RESET).from_port(49_000).frame(), ACK, 0x0102_0305, 1);
     let local =
         Case::passes("a local VIP's stack answers for itself", closed(Packet::to4(LOCAL4)), Reason::LocalVip);
     vec![
@@ -248,6 +247,14 @@ fn exceptions() -> Vec<Case> {
             Packet::to4(SHUT.v4).tcp(CLOSED).ttl(1).frame(),
             Reason::TtlExpired,
         ),
+    ]
+}
+
+/// The dead member's service has others for what is new.
+fn begun_anew() -> Vec<Case> {
+    let syn = Packet::to4(VIP4).syn(DEAD_RESET).from_port(49_000);
+    let ack = segment(Packet::to4(VIP4).tcp(DEAD_RESET).from_port(49_000).frame(), ACK, 0x0102_0305, 1);
+    vec![
         Case::forwards(
             "a SYN to a service with a dead member's flows opens one elsewhere",
             syn.frame(),

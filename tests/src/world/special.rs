@@ -209,8 +209,6 @@ fn services(tables: &mut Tables, rings: &Rings) {
         flags: Service::PEERS | flags,
         ..to(PEER_MEMBER)
     };
-    let spread =
-        tables.services4[&ServiceKey4 { vip: VIP4, port: SPREAD.to_be_bytes(), protocol: TCP, zero: 0 }];
     let turns = turns(tables, rings);
     let all = [
         (MOVED, moved),
@@ -240,6 +238,15 @@ fn services(tables: &mut Tables, rings: &Rings) {
         let id = if port == NO_TERMS { SERVICE_NUMBERS } else { port.into() };
         add(tables, (VIP4, VIP6), port, Service { id, ..service });
     }
+    sources(tables);
+    tables.terms.insert(BROKE.into(), Terms { allowance: 0, ..TERMS });
+    tables.terms.insert(TURNS.into(), Terms { always: 1, ..TERMS });
+}
+
+/// A service where the flow is the source.
+fn sources(tables: &mut Tables) {
+    let spread =
+        tables.services4[&ServiceKey4 { vip: VIP4, port: SPREAD.to_be_bytes(), protocol: TCP, zero: 0 }];
     let sources = Service { id: SOURCES.into(), ..spread };
     for protocol in [TCP, UDP] {
         let port = SOURCES.to_be_bytes();
@@ -248,8 +255,6 @@ fn services(tables: &mut Tables, rings: &Rings) {
         let key6 = ServiceKey6 { vip: VIP6, port, protocol, zero: 0 };
         tables.services6.insert(key6, Service { source_bits: 64, ..sources });
     }
-    tables.terms.insert(BROKE.into(), Terms { allowance: 0, ..TERMS });
-    tables.terms.insert(TURNS.into(), Terms { always: 1, ..TERMS });
 }
 
 /// A service that goes round: its slots say nothing of new flows.
