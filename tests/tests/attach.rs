@@ -84,3 +84,23 @@ fn native_is_refused_where_the_driver_can_not() -> Result<()> {
     assert!(refusal.stderr.contains("eth0") && refusal.stderr.contains("native"), "{refusal:?}");
     Ok(())
 }
+
+#[test]
+fn a_way_out_gets_a_program_too_and_is_no_port() -> Result<()> {
+    let mut stage = with_mode("auto")?;
+    let director = &stage.topology.director.namespace;
+    director.ip(&["link add eth1 type veth peer name far", "link set eth1 up"])?;
+    let with_way_out =
+        format!("egress-interfaces = [\"eth1\"]\n{}", stage.config().replace("\"native\"", "\"auto\""));
+    stage.vip.configure(&with_way_out)?;
+    stage.start()?;
+    assert_eq!(modes(&stage)?, [("eth0".to_owned(), Mode::Native)]);
+    let director = &stage.topology.director.namespace;
+    let shown = run(director.command("ip").args(["link", "show", "dev", "eth1"]))?;
+    assert!(shown.contains("xdp"), "{shown}");
+    assert_it_forwards(&stage)?;
+    stage.vip.output(director, &["detach"])?;
+    let shown = run(stage.topology.director.namespace.command("ip").args(["link", "show", "dev", "eth1"]))?;
+    assert!(!shown.contains("xdp"), "{shown}");
+    Ok(())
+}

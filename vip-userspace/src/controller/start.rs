@@ -117,7 +117,8 @@ async fn look_first(
     }
     refuse_gateways(config.intent.backends().values().flat_map(Backend::addresses)).await?;
     let (listener, place) = socket::bind(&options.places, &options.socket)?;
-    let wanted: Vec<_> = config.interfaces.iter().map(|name| (name.as_str(), mode)).collect();
+    let named = config.interfaces.iter().chain(&config.egress_interfaces);
+    let wanted: Vec<_> = named.map(|name| (name.as_str(), mode)).collect();
     dataplane::check(&options.places, config.capacity, &wanted).map_err(refused)?;
     Ok((links, listener, place))
 }
@@ -214,8 +215,10 @@ fn attach(
     mode: AttachMode,
     links: &Links,
 ) -> Result<Vec<InterfaceStatus>, Refused> {
-    let mut interfaces = Vec::new();
-    for name in &config.interfaces {
+    let (mut interfaces, mut keep) = (Vec::new(), Vec::new());
+    // To a way out as well: a driver makes room for redirected frames only while a program is attached. It passes all that
+    // comes in there, which is no port.
+    for name in config.interfaces.iter().chain(&config.egress_interfaces) {
         let attachment = dataplane.attach(name, mode).map_err(refused)?;
         if let Some(why) = &attachment.fell_back {
             warn!(
@@ -224,6 +227,10 @@ fn attach(
         }
         let how = if attachment.adopted { ", in place of the program that was there" } else { "" };
         info!("attached to {name}: {} mode{how}", attachment.mode);
+        keep.push(attachment.ifindex);
+        if !config.interfaces.contains(name) {
+            continue;
+        }
         let mac = links.by_name(name).and_then(|link| link.mac);
         interfaces.push(InterfaceStatus {
             name: name.clone(),
@@ -232,7 +239,6 @@ fn attach(
             mac,
         });
     }
-    let keep: Vec<_> = interfaces.iter().map(|interface| interface.ifindex).collect();
     for other in dataplane.release_others(&keep).map_err(refused)? {
         let name = other.name.unwrap_or_else(|| format!("interface {}", other.ifindex));
         info!("detached from {name}: the configuration does not name it any more");
