@@ -16,6 +16,9 @@ use vip_common::{
 /// `RINGS` is no longer than this, in slots: longer ones only cost time.
 const RINGS: usize = 4096;
 
+/// Ids of members are below this; no table has more.
+const MEMBERS: u32 = 1 << 30;
+
 /// One step of an input.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Record {
@@ -146,7 +149,7 @@ impl Record {
                 tables.services6.insert(key, service);
             }
             Self::Slots(first, count, slot) => set_slots(&mut tables.rings, first, count, slot),
-            Self::Member(id, member) => drop(tables.members.insert(id, member)),
+            Self::Member(id, member) => drop(tables.members.insert(MemberId(id.0 % MEMBERS), member)),
             Self::Egress(id, egress) => drop(tables.egresses.insert(id, egress)),
             Self::FlowKey(seed) => tables.flow_key = (seed != 0).then(|| flow_key(seed)),
             Self::Wide4(key, service) => drop(tables.wide4.insert(key, service)),

@@ -21,10 +21,12 @@ const SLOTS: u32 = 7;
 #[must_use]
 pub fn seeds(cases: &[Case]) -> Vec<Vec<u8>> {
     let tables = on_host(&tables());
-    cases.iter().map(|case| encode(&records(&case.frame, &tables))).collect()
+    cases.iter().map(|case| encode(&records(case, &tables))).collect()
 }
 
-fn records(frame: &[u8], tables: &HostTables) -> Vec<Record> {
+fn records(case: &Case, tables: &HostTables) -> Vec<Record> {
+    // All that the director sees.
+    let frame = &[case.before.concat(), case.frame.clone()].concat();
     let ingress = u8::try_from(PORT).unwrap_or_default();
     let mut kept = Kept { frame, tables, slots: BTreeSet::new(), records: vec![Record::FlowKey(1)] };
     kept.records.extend(tables.ports.get(&PORT).map(|port| Record::Port(ingress, *port)));
@@ -52,7 +54,8 @@ fn records(frame: &[u8], tables: &HostTables) -> Vec<Record> {
     // Tables that were read in no order make an input that is the same every time.
     kept.records.sort_by_cached_key(|record| encode(slice::from_ref(record)));
     kept.records.dedup();
-    kept.records.push(Record::Frame(ingress, frame.to_vec()));
+    let frames = case.before.iter().chain([&case.frame]);
+    kept.records.extend(frames.map(|frame| Record::Frame(ingress, frame.clone())));
     kept.records
 }
 
@@ -126,7 +129,11 @@ mod tests {
             let actions =
                 vip_fuzz::run(&seed, &decide).unwrap_or_else(|failure| panic!("{}: {failure}", case.name));
             let got = *actions.last().expect("a frame");
-            let wanted = decide(&mut HostFrame::new(&case.frame, PORT), &on_host(&tables()));
+            let tables = on_host(&tables());
+            for frame in &case.before {
+                decide(&mut HostFrame::new(frame, PORT), &tables);
+            }
+            let wanted = decide(&mut HostFrame::new(&case.frame, PORT), &tables);
             assert_eq!((got.verb, got.reason), (wanted.verb, wanted.reason), "{}", case.name);
         }
     }

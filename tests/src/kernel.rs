@@ -3,11 +3,12 @@
 
 use std::fmt;
 
-use anyhow::{Context as _, Result, ensure};
+use anyhow::{Context as _, Result, anyhow, ensure};
 use aya::{
     Ebpf, EbpfLoader,
-    maps::{Array, HashMap, LpmTrie, Map, MapData, PerCpuArray, lpm_trie::Key},
+    maps::{Array, HashMap, LpmTrie, Map, MapData, PerCpuArray, PerCpuValues, lpm_trie::Key},
     programs::{TestRun as _, TestRunOptions, Xdp},
+    util::nr_cpus,
 };
 use bytemuck::{bytes_of, cast};
 use rustix::thread::{CpuSet, sched_getcpu, sched_setaffinity};
@@ -71,7 +72,7 @@ impl Kernel {
     pub fn load(tables: &Tables) -> Result<Self> {
         require_root()?;
         stay_on_one_cpu()?;
-        let mut ebpf = load(SERVICE_NUMBERS, RING_ENTRIES, MEMBER_ENTRIES, 1 << 16)?;
+        let mut ebpf = load(SERVICE_NUMBERS, RING_ENTRIES, MEMBER_ENTRIES, 1 << 18)?;
         publish(&mut ebpf, tables)?;
         let mut take = |name| ebpf.take_map(name).with_context(|| format!("the object has no map {name}"));
         let members = PerCpuArray::try_from(take(names::MEMBER_COUNTS)?)?;
@@ -127,6 +128,24 @@ impl Kernel {
             other => anyhow::bail!("the program returned {other}"),
         };
         Ok((verb, out))
+    }
+
+    /// Publishes other tables, with entries for the same keys.
+    ///
+    /// # Errors
+    /// The kernel refuses a table.
+    pub fn publish(&mut self, tables: &Tables) -> Result<()> {
+        publish(&mut self.ebpf, tables)
+    }
+
+    /// Begins a tick in which nothing was answered yet.
+    ///
+    /// # Errors
+    /// The kernel does not let the answers be written.
+    pub fn set_answers(&mut self, tick: u32) -> Result<()> {
+        let mut answers: PerCpuArray<_, u64> = map_mut(&mut self.ebpf, names::ANSWERS)?.try_into()?;
+        let cpus = nr_cpus().map_err(|(file, error)| anyhow!("read {file}: {error}"))?;
+        answers.set(0, PerCpuValues::try_from(vec![u64::from(tick) << 32; cpus])?, 0).context("write ANSWERS")
     }
 
     /// What has been counted since the program was loaded.
@@ -245,7 +264,7 @@ pub fn load(services: u32, slots: u32, members: u32, flows: u32) -> Result<Ebpf>
         (names::STATIONS, members),
         (names::FLOWS4, flows),
         (names::FLOWS6, flows),
-        (names::FRAGMENTS, 1024),
+        (names::FRAGMENTS, flows),
         (names::TERMS, services),
         (names::TURNS, services),
         (names::INSERTS, services),

@@ -9,7 +9,7 @@ use crate::{
         ETHERTYPE_ARP, ETHERTYPE_IPV4, ETHERTYPE_IPV6, ETHERTYPE_SERVICE_VLAN, ETHERTYPE_VLAN, Ethernet,
         ICMPV6, Ipv4, Ipv6, Mac, TCP, UDP,
     },
-    owner::owner_of,
+    owner::{Unknown, owner_of},
     packet::{Part, transport},
     tables::{Egress, Member, Service},
 };
@@ -112,7 +112,8 @@ fn place<I: Family, F: Frame, T: Tables>(
     if service.has(Service::UNCOMMON) || (I::hops(header) <= 1 && !keeps_ttl) {
         return None;
     }
-    let owner = owner_of::<I, T>(tables, service, &flow, &transport.segment, true);
+    // A flow that is to be placed is the full path's: it would be placed twice where this path gives up later.
+    let owner = owner_of::<I, T>(tables, service, &flow, &transport.segment, true, Unknown::Lost);
     let member = tables.member(owner.member)?;
     if !matches!(member.state, Member::UP | Member::DRAINING) || member.mac == source_mac {
         return None;

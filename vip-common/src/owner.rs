@@ -24,6 +24,15 @@ pub(crate) struct Owner {
     pub(crate) opens: bool,
 }
 
+/// Whether a flow that is found nowhere is placed.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Unknown {
+    /// It gets a place, which may be written, or be the next turn.
+    Placed,
+    /// Its owner is one that no table has. Asking for it once more changes nothing: who may yet ask must not place it.
+    Lost,
+}
+
 /// Finds the owner of a flow of a service. Where the packet is only about the flow, nothing is to be `remembered`.
 #[inline(always)]
 pub(crate) fn owner_of<I: Family, T: Tables>(
@@ -32,6 +41,7 @@ pub(crate) fn owner_of<I: Family, T: Tables>(
     flow: &Flow<I::Address>,
     segment: &Segment,
     remembered: bool,
+    unknown: Unknown,
 ) -> Owner {
     let lost = Owner { member: MemberId::LOST, opens: false };
     let Some(key) = tables.flow_key() else { return lost };
@@ -46,7 +56,7 @@ pub(crate) fn owner_of<I: Family, T: Tables>(
         return Owner { member: slot.current, opens: segment.opens };
     }
     Place::<I, T> { tables, service, index, slot, id: I::flow_id(&flow, service.id) }
-        .owner(segment, remembered)
+        .owner(segment, remembered, unknown)
 }
 
 /// The flow as the service sees it: with source affinity, it is the source.
@@ -70,7 +80,7 @@ struct Place<'a, I: Family, T: Tables> {
 impl<I: Family, T: Tables> Place<'_, I, T> {
     /// Rules 2 to 7. A flow's member and generation are checked against the present: nobody's entry counts for nothing.
     #[inline(always)]
-    fn owner(&self, segment: &Segment, remembered: bool) -> Owner {
+    fn owner(&self, segment: &Segment, remembered: bool, unknown: Unknown) -> Owner {
         let Some(terms) = self.tables.terms(self.service.id) else {
             return Owner { member: MemberId::LOST, opens: false };
         };
@@ -99,6 +109,9 @@ impl<I: Family, T: Tables> Place<'_, I, T> {
         // Rule 3; but a flow that begins anew must not meet the entry of the one before it.
         if self.slot.current == settled && !takes_turns && !(is_new && is_there) {
             return Owner { member: self.slot.current, opens: segment.opens };
+        }
+        if unknown == Unknown::Lost {
+            return Owner { member: MemberId::LOST, opens: false };
         }
         let older = if self.owns(settled) { settled } else { self.slot.current };
         // Only who is new takes a turn.

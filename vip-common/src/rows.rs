@@ -144,6 +144,10 @@ fn quoted<I: Layout, F: Frame>(frame: &mut F, packet: &Packet<I::Address>) -> Op
         return None;
     }
     let mut quote = packet::read::<I, F>(frame, at, &header, true).ok()?;
+    // What was read behind the quote's end, in padding, is not the quote's.
+    if quote.payload > packet.end {
+        return None;
+    }
     quote.read_quoted_ports(frame, packet.end);
     let flow = Flow {
         source: quote.flow.destination,

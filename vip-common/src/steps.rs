@@ -11,7 +11,7 @@ use crate::{
     deliver::deliver,
     echo::Echo,
     family::Family,
-    owner::{Owner, owner_of},
+    owner::{Owner, Unknown, owner_of},
     packet::{Layout, Packet, Part},
     reset::{Resets, dropped_instead, reset},
     rows::{self, Case, Row, fragment_id, row_of},
@@ -136,7 +136,7 @@ impl<I: Layout + Echo + Resets, F: Frame, T: Tables> Steps<I> for Inline<'_, F, 
 #[inline(always)]
 pub fn owner<I: Family, T: Tables>(tables: &T, case: &Case<I::Address>) -> u64 {
     let Packet { flow, segment, .. } = &case.packet;
-    let owner = owner_of::<I, T>(tables, &case.service, flow, segment, case.remembered);
+    let owner = owner_of::<I, T>(tables, &case.service, flow, segment, case.remembered, Unknown::Placed);
     u64::from(owner.member.0) | if owner.opens && case.remembered { OPENS } else { 0 }
 }
 

@@ -36,15 +36,15 @@ const SLOWEST: u32 = 5;
 const LAST_LINES: usize = 60;
 /// What nobody reads: that it goes on, and the input in other words.
 const NOISE: [&str; 5] = ["#", "0x", "\\", "Base64:", "artifact_prefix="];
+const EXAMPLES: &str = "Examples:
+  cargo xtask fuzz --seconds 600
+  cargo xtask fuzz --planted
+  cargo xtask fuzz --repeat target/fuzz/found/crash-*";
 /// Makes the target plant its mistake.
 const PLANTED: &str = "VIP_FUZZ_PLANTED";
 
-/// Examples:
-///   cargo xtask fuzz --seconds 600
-///   cargo xtask fuzz --planted
-///   cargo xtask fuzz --repeat target/fuzz/found/crash-…
 #[derive(clap::Args)]
-#[command(verbatim_doc_comment)]
+#[command(after_help = EXAMPLES)]
 pub(crate) struct Arguments {
     /// How long to look
     #[arg(long, default_value_t = SECONDS, value_parser = clap::value_parser!(u32).range(1..))]

@@ -59,7 +59,7 @@ pub fn check(
 pub fn is_whole(frame: &HostFrame, tables: &HostTables) -> bool {
     let view = View::of(&frame.bytes);
     let address = view.and_then(|view| view.ip_destination());
-    address.is_none_or(|address| Vip::of(address, tables).is_some())
+    address.and_then(|address| Vip::of(address, tables)).is_none_or(|vip| vip.is_whole)
 }
 
 /// Reasons that are counted beside a member who gets the packet.

@@ -1,5 +1,6 @@
 //! What the tables say of a VIP, all of it: which services it has, and whom a packet to it could go to at all.
 
+use bytemuck::Zeroable as _;
 use vip_common::{
     MemberId,
     host::HostTables,
@@ -8,7 +9,9 @@ use vip_common::{
 
 /// A VIP: its own entry, and all services of it, of one port and of many.
 pub(super) struct Vip<'t> {
+    /// Zeros where it has none: a service is published before its VIP's own entry.
     pub(super) own: Service,
+    pub(super) is_whole: bool,
     services: Vec<Service>,
     address: &'t [u8],
     tables: &'t HostTables,
@@ -17,15 +20,23 @@ pub(super) struct Vip<'t> {
 impl<'t> Vip<'t> {
     /// The VIP with this address, of 4 or 16 bytes, if the tables name one.
     pub(super) fn of(address: &'t [u8], tables: &'t HostTables) -> Option<Self> {
-        let own = own(address, tables)?;
-        let exact4 =
-            tables.services4.iter().filter(|(key, _)| key.vip == address).map(|(_, service)| service);
-        let exact6 =
-            tables.services6.iter().filter(|(key, _)| key.vip == address).map(|(_, service)| service);
+        let own = own(address, tables);
+        let exact4 = tables.services4.iter().filter(|(key, _)| key.vip == address && is_service4(key));
+        let exact6 = tables.services6.iter().filter(|(key, _)| key.vip == address && is_service6(key));
+        let exact = exact4.map(|(_, service)| service).chain(exact6.map(|(_, service)| service));
         let wide4 = tables.wide4.iter().filter(|(key, _)| fits4(key, address)).map(|(_, service)| service);
         let wide6 = tables.wide6.iter().filter(|(key, _)| fits6(key, address)).map(|(_, service)| service);
-        let services = exact4.chain(exact6).chain(wide4).chain(wide6).copied().collect();
-        Some(Self { own, services, address, tables })
+        let mut services: Vec<_> = exact.copied().collect();
+        if own.is_some() {
+            services.extend(wide4.chain(wide6));
+        }
+        (!services.is_empty()).then(|| Self {
+            own: own.unwrap_or(Service::zeroed()),
+            is_whole: own.is_some(),
+            services,
+            address,
+            tables,
+        })
     }
 
     /// A service of it has a flag.
@@ -80,6 +91,15 @@ fn own(address: &[u8], tables: &HostTables) -> Option<Service> {
         return tables.services4.get(&ServiceKey4::vip(address)).copied();
     }
     tables.services6.get(&ServiceKey6::vip(address.try_into().ok()?)).copied()
+}
+
+/// Not the mark of an address of the director itself, nor a key that nobody asks for.
+fn is_service4(key: &ServiceKey4) -> bool {
+    *key != ServiceKey4::own(key.vip) && key.zero == 0
+}
+
+fn is_service6(key: &ServiceKey6) -> bool {
+    *key != ServiceKey6::own(key.vip) && key.zero == 0
 }
 
 /// Whether packets to an address can be to that service: shorter prefixes are for more than one address.

@@ -135,11 +135,14 @@ impl<'a> View<'a> {
                 0 | 43 | 60 => (units? + 1) * 8,
                 _ => break,
             };
+            let mut is_later = false;
             if protocol == 44 {
-                is_fragment |= u16::from_be_bytes([*header.get(2)?, *header.get(3)?]) & 0xfff9 != 0;
+                let offset = u16::from_be_bytes([*header.get(2)?, *header.get(3)?]);
+                is_fragment |= offset & 0xfff9 != 0;
+                is_later = offset & 0xfff8 != 0;
             }
             (protocol, at) = (header[0], at + len);
-            if is_fragment {
+            if is_later {
                 break;
             }
         }

@@ -14,8 +14,8 @@ use vip_tests::{
     packet::hex,
 };
 
-/// Send random and mutated packets through the decision on the host and in the kernel, which must agree in what they do,
-/// in every byte and in every counter.
+/// Send random and mutated packets to the decision on the host and in the kernel: they must agree in
+/// what they do, in every byte and in every counter.
 ///
 /// Examples:
 ///   cargo xtask differential

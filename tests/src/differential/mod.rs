@@ -2,25 +2,34 @@
 //! agree in what they do, in every byte and in every counter. Decides how they are compared; which packets are sent is in
 //! `traffic`.
 
+mod change;
 mod report;
 mod traffic;
 
+use std::{mem, thread};
+
 use anyhow::{Context as _, Result};
+use fastrand::Rng;
 use vip_common::{
     Action, Reason,
     host::{HostFrame, HostTables},
+    tables::{TICK_BITS, tick},
 };
 
 use vip_userspace::plan::Tables;
 
-use self::traffic::Traffic;
+use self::{change::change, traffic::Traffic};
 pub use self::{report::Report, traffic::random_seed};
 use crate::{
     kernel::{Counters, Kernel, Outcome},
     packet::hex,
-    world::{PORT, on_host, tables},
+    world::{PORT, now, on_host, tables},
 };
 
+/// A tick of the flow tables' clock, in ns.
+const TICK: u64 = 1 << TICK_BITS;
+/// What is kept off the end of a tick, in ns: more than the kernel's clock steps at once.
+const MARGIN: u64 = 20_000_000;
 /// How many packets are sent between two looks at the counters.
 const BATCH: u64 = 128;
 
@@ -34,6 +43,9 @@ pub struct Difference {
     /// What each of them did.
     pub what: String,
 }
+
+/// How many packets are sent before the tables are changed.
+const CHANGE: u64 = 4096;
 
 /// What is compared: a director's tables on the host, the same in the kernel, and which packets they get.
 #[derive(Clone, Debug)]
@@ -108,6 +120,10 @@ fn which(comparison: &Comparison, first: u64) -> Result<Difference> {
 
 /// Host and kernel with the same tables, after the same packets.
 struct Pair {
+    /// The tables that every change starts from.
+    comparison: Comparison,
+    /// Decides the changes.
+    rng: Rng,
     traffic: Traffic,
     tables: HostTables,
     kernel: Kernel,
@@ -124,6 +140,8 @@ struct Pair {
 impl Pair {
     fn new(comparison: &Comparison) -> Result<Self> {
         Ok(Self {
+            comparison: comparison.clone(),
+            rng: Rng::with_seed(comparison.seed),
             traffic: Traffic::new(comparison.seed),
             tables: on_host(&comparison.host),
             kernel: Kernel::load(&comparison.kernel)?,
@@ -136,16 +154,62 @@ impl Pair {
         })
     }
 
+    /// Changes the tables of both in the same way, or puts them back; what they remember stays.
+    fn change_tables(&mut self) -> Result<()> {
+        let Comparison { mut host, mut kernel, .. } = self.comparison.clone();
+        if self.rng.u8(..4) != 0 {
+            change(&mut host, &mut self.rng.clone());
+            change(&mut kernel, &mut self.rng);
+        }
+        let old = mem::replace(&mut self.tables, on_host(&host));
+        self.tables = HostTables {
+            flows4: old.flows4,
+            flows6: old.flows6,
+            fragments: old.fragments,
+            turns: old.turns,
+            inserts: old.inserts,
+            answers: old.answers,
+            ..mem::take(&mut self.tables)
+        };
+        self.kernel.publish(&kernel)
+    }
+
+    /// Sets the host's clock. Around the end of a tick, host and kernel could be in different ones: that is waited for.
+    fn early_in_a_tick(&self) -> u64 {
+        let mut time = now();
+        while time % TICK > TICK - MARGIN {
+            thread::yield_now();
+            time = now();
+        }
+        self.tables.now.set(time);
+        time
+    }
+
+    /// Something held this thread up for so long that a tick ended between host and kernel: nobody knows which of them
+    /// has counted what in which tick, so both begin anew.
+    fn begin_tick(&mut self) -> Result<()> {
+        let tick = tick(now());
+        self.tables.answers.set((tick, 0));
+        self.kernel.set_answers(tick)
+    }
+
     /// Sends the next packet to both; tells if they differ in what is seen without a look at the counters.
     fn send(&mut self) -> Result<Option<Difference>> {
+        if self.sent > 0 && self.sent.is_multiple_of(CHANGE) {
+            self.change_tables()?;
+        }
         self.frame = self.traffic.next_frame();
         let before = HostFrame::new(&self.frame, PORT);
         let mut after = before.clone();
+        let time = self.early_in_a_tick();
         let action = vip_fuzz::decide(&mut after, &self.tables);
         let (verb, frame) = self
             .kernel
             .send(&self.frame, PORT)
             .with_context(|| format!("packet {}: {}", self.sent, hex(&self.frame)))?;
+        if tick(now()) != tick(time) {
+            self.begin_tick()?;
+        }
         self.counters.count(action, after.bytes.len());
         self.report.add(action);
         (self.last, self.len) = (action, after.bytes.len());
