@@ -145,13 +145,13 @@ fn a_sweep_deletes_what_is_over_counts_what_lives_and_tells_which_slots_are_held
         let entries = [
             away,
             at_home,
-            FlowEntry { seen: now - 50, ..at_home },
-            FlowEntry { seen: now - 70, ..at_home },
+            FlowEntry { seen: now.wrapping_sub(50), ..at_home },
+            FlowEntry { seen: now.wrapping_sub(70), ..at_home },
             FlowEntry { generation: 3, ..away },
             // Not tracked.
             lives(1, 40),
             // A pending one has a minute.
-            FlowEntry { seen: now - 66, state: FlowState::Pending as u32, ..at_home },
+            FlowEntry { seen: now.wrapping_sub(66), state: FlowState::Pending as u32, ..at_home },
         ];
         for (port, entry) in (1..).zip(entries) {
             remember(places, port, 3, entry);
