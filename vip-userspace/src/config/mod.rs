@@ -10,12 +10,14 @@ mod service;
 mod syntax;
 mod table;
 mod vip;
+mod write;
 
 use std::collections::BTreeSet;
 
 use toml::{Spanned, de::DeTable};
 
 pub use problem::{Problem, Problems};
+pub use write::write;
 
 use self::{problem::Findings, table::Table};
 use crate::{

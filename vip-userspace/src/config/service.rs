@@ -13,14 +13,14 @@ use super::{
     table::{Field, Table},
 };
 use crate::model::{
-    BackendName, Intent, Member, Ports, Protocol, Refusal, Service, ServiceAddress, ServiceName, Ttl,
+    Admin, BackendName, Intent, Member, Ports, Protocol, Refusal, Service, ServiceAddress, ServiceName, Ttl,
     service::{DEFAULT_SLOTS, DEFAULT_WEIGHT, MAX_SLOTS, MAX_WEIGHT},
 };
 
 pub(super) const KEYS: [&str; 7] = ["vip", "port", "protocol", "slots", "ttl", "members", "check"];
 
 /// The keys of a member that is a table.
-pub(super) const MEMBER_KEYS: [&str; 3] = ["backend", "weight", "backup"];
+pub(super) const MEMBER_KEYS: [&str; 4] = ["backend", "weight", "backup", "admin"];
 
 /// What the services of a file say of VIPs.
 pub(super) struct Stated {
@@ -47,6 +47,8 @@ struct Draft<'a> {
     port_is_stated: bool,
     /// Where each of `service.members` is.
     members: Vec<Span>,
+    /// What is wished of members.
+    wishes: Vec<(BackendName, Admin)>,
 }
 
 /// Adds all services of the file. Members whose backend is one of `unsound` are left out.
@@ -91,8 +93,12 @@ impl<'a> Draft<'a> {
             Some(field) => check::read(&format!("{context}: check"), table.span_of("check"), field, findings),
             None => (None, None),
         };
-        let members = members(&table, findings).into_iter();
-        let (members, spans) = members.filter(|(member, _)| !unsound.contains(&member.backend)).unzip();
+        let members: Vec<_> = members(&table, findings)
+            .into_iter()
+            .filter(|(member, _, _)| !unsound.contains(&member.backend))
+            .collect();
+        let wishes = members.iter().map(|(member, admin, _)| (member.backend.clone(), *admin)).collect();
+        let (members, spans) = members.into_iter().map(|(member, _, span)| (member, span)).unzip();
         let address = ServiceAddress { vip: vip_or_other, ports: port_or_other, protocol };
         let mut service = Service {
             slots: table.number("slots", 1..=MAX_SLOTS, findings).unwrap_or(DEFAULT_SLOTS),
@@ -103,7 +109,7 @@ impl<'a> Draft<'a> {
         };
         placing::read(&table, vip, &mut service, findings);
         let (vip_is_stated, port_is_stated) = (vip.is_some(), ports.is_some());
-        Some(Self { table, check_table, service, vip_is_stated, port_is_stated, members: spans })
+        Some(Self { table, check_table, service, vip_is_stated, port_is_stated, members: spans, wishes })
     }
 
     /// Adds the service. Each refusal is told, and its cause taken away, until what is left has no other.
@@ -132,6 +138,10 @@ impl<'a> Draft<'a> {
             if cause.is_none() {
                 break;
             }
+        }
+        for (backend, admin) in &self.wishes {
+            // Of those that can't be members enough has been said.
+            let _ = intent.set_admin(backend, Some(&self.service.name), *admin);
         }
     }
 
@@ -206,13 +216,13 @@ fn ports(table: &Table<'_>, findings: &mut Findings<'_>) -> Option<(Ports, Proto
 }
 
 /// `members`: each the name of a backend, or a table.
-fn members(table: &Table<'_>, findings: &mut Findings<'_>) -> Vec<(Member, Span)> {
+fn members(table: &Table<'_>, findings: &mut Findings<'_>) -> Vec<(Member, Admin, Span)> {
     let example = r#"["b1", { backend = "b2", weight = 50 }]"#;
     let mut members = Vec::new();
     for field in table.list("members", example, findings).into_iter().flatten() {
         let member = match field.get_ref().as_str() {
             Some(name) => match name.parse() {
-                Ok(backend) => Some(Member::new(backend)),
+                Ok(backend) => Some((Member::new(backend), Admin::Enabled)),
                 Err(error) => {
                     table.say(Some(&field.span()), &format!("members: {error}"), findings);
                     None
@@ -221,19 +231,20 @@ fn members(table: &Table<'_>, findings: &mut Findings<'_>) -> Vec<(Member, Span)
             None if field.get_ref().is_table() => weighted(table, field, findings),
             None => table.mistyped("members", &format!("names and tables, like {example}"), field, findings),
         };
-        members.extend(member.map(|member| (member, field.span())));
+        members.extend(member.map(|(member, admin)| (member, admin, field.span())));
     }
     members
 }
 
 /// A member that is a table.
-fn weighted(service: &Table<'_>, field: &Field<'_>, findings: &mut Findings<'_>) -> Option<Member> {
+fn weighted(service: &Table<'_>, field: &Field<'_>, findings: &mut Findings<'_>) -> Option<(Member, Admin)> {
     let mut table = service.within("member", field, findings)?;
     table.allow(&MEMBER_KEYS, findings);
     table.require("backend", r#"state it, like { backend = "b1", weight = 50 }"#, findings);
     let weight = table.number("weight", 0..=MAX_WEIGHT, findings).unwrap_or(DEFAULT_WEIGHT);
     let backup = table.switch("backup", findings).unwrap_or_default();
-    Some(Member { weight, backup, ..Member::new(table.parsed("backend", findings)?) })
+    let admin = table.parsed("admin", findings).unwrap_or_default();
+    Some((Member { weight, backup, ..Member::new(table.parsed("backend", findings)?) }, admin))
 }
 
 /// An address that stands in for one that can't be used, so that the rest of a service can be looked at: of those

@@ -63,6 +63,12 @@ impl Intent {
         self.vips.get(&vip).copied().unwrap_or_default()
     }
 
+    /// VIPs of which something is said that holds for services which are there.
+    pub fn stated_vips(&self) -> impl Iterator<Item = (IpAddr, VipSettings)> {
+        let has = |vip: IpAddr| self.services.values().any(|service| service.address.vip == vip);
+        self.vips.iter().map(|(vip, settings)| (*vip, *settings)).filter(move |(vip, _)| has(*vip))
+    }
+
     /// Says what is wanted of a VIP.
     ///
     /// # Errors

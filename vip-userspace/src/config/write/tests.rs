@@ -1,0 +1,198 @@
+//! Whatever is written is read back, and the seed is not written.
+
+use std::net::IpAddr;
+
+use proptest::{collection::vec, option, prelude::*, sample::select};
+
+use super::write;
+use crate::{
+    config::{Config, parse},
+    model::{
+        Admin, Affinity, AffinityKind, Answer, AttachMode, Backend, Capacity, Check, Echo, Fragments, Intent,
+        Mac, Member, OnDead, Ports, Probe, Protocol, Role, Scheduler, Service, ServiceAddress, Ttl,
+        VipSettings,
+    },
+};
+
+const EXAMPLE: &str = include_str!("../../../../docs/vip.toml");
+const SEED: &str = "00112233445566778899aabbccddeeff";
+
+#[test]
+fn the_example_is_written_without_its_seed_and_read_back() {
+    let config = parse(EXAMPLE).expect("a good configuration");
+    let text = write(&config);
+    assert!(
+        config.seed.is_some() && !text.contains(SEED) && text.contains("# The seed is a secret"),
+        "{text}"
+    );
+    assert_eq!(parse(&text).expect(&text), Config { seed: None, ..config });
+}
+
+#[test]
+fn wishes_are_written_with_the_members_that_they_are_for() {
+    let mut config = parse(EXAMPLE).expect("a good configuration");
+    let [b1, b2] = ["b1", "b2"].map(|name| name.parse().expect("a name"));
+    config.intent.set_admin(&b1, None, Admin::Disabled).expect("a member");
+    config.intent.set_admin(&b2, None, Admin::Enabled).expect("a member");
+    let text = write(&config);
+    assert!(text.contains(r#"{ backend = "b1", weight = 100, admin = "disabled" }"#), "{text}");
+    assert!(!text.contains("draining"), "{text}");
+    assert_eq!(parse(&text).expect(&text).intent, config.intent);
+}
+
+/// A service, its members by the numbers of backends, and what is wanted of its VIP.
+#[derive(Clone, Debug)]
+struct Draft {
+    service: Service,
+    members: Vec<(usize, Member, Admin)>,
+    vip: Option<VipSettings>,
+}
+
+fn backends() -> impl Strategy<Value = Vec<Backend>> {
+    let one =
+        (any::<bool>(), option::of(any::<[u8; 5]>()), option::of(vec(1..4095_u16, 0..=2)), any::<bool>());
+    vec(one, 1..6).prop_map(|all| {
+        let name = |at: usize| ["b1", "b.2", "B_3", "4", "b-5"][at].parse().expect("a name");
+        let mac = |[a, b, c, d, e]: [u8; 5]| Mac([2, a, b, c, d, e]);
+        (0..)
+            .zip(all)
+            .map(|(at, (both, stated, vlans, director))| Backend {
+                ipv4: Some([10, 0, 0, u8::try_from(at).expect("few") + 1].into()),
+                ipv6: both.then(|| [0xfd00, 0, 0, 0, 0, 0, 0, u16::try_from(at).expect("few") + 1].into()),
+                mac: stated.map(mac),
+                vlans,
+                director,
+                ..Backend::new(name(at))
+            })
+            .collect()
+    })
+}
+
+fn check() -> impl Strategy<Value = Check> {
+    let host = option::of("[a-z0-9.-]{1,20}");
+    let http = ("/[!-~]{0,20}", host, 100..200_u16, 200..=599_u16)
+        .prop_map(|(path, host, low, high)| Probe::Http { path, host, expect: (low, high) });
+    let probe = prop_oneof![Just(Probe::Tcp), http];
+    (probe, 10..3_600_000_u64, 1..=100_u32, 1..=100_u32, 1..=u16::MAX).prop_map(
+        |(probe, interval, rise, fall, port)| {
+            let interval = std::time::Duration::from_millis(interval);
+            Check { probe, interval, timeout: interval, rise, fall, port: Some(port) }
+        },
+    )
+}
+
+fn service(at: usize) -> impl Strategy<Value = Draft> {
+    let ports = prop_oneof![
+        (1..=u16::MAX).prop_map(Ports::One),
+        (1..100_u16, 100..=u16::MAX).prop_map(|(first, last)| Ports::Range(first, last)),
+        Just(Ports::Any),
+    ];
+    let address =
+        (any::<bool>(), ports, select(&[Protocol::Tcp, Protocol::Udp, Protocol::Sctp, Protocol::Any][..]));
+    let placing = (
+        select(&[Scheduler::Maglev, Scheduler::RoundRobin][..]),
+        option::of(option::of(1..=32_u8)),
+        select(&[OnDead::Move, OnDead::Reset, OnDead::Drop, OnDead::Keep][..]),
+        option::of(1..1000_u64),
+        select(&[Fragments::Ports, Fragments::Addresses][..]),
+    );
+    let rest = (1..262_140_u32, any::<bool>(), any::<bool>(), option::of(check()));
+    let members = vec(
+        (
+            0..5_usize,
+            0..=1000_u32,
+            any::<bool>(),
+            select(&[Admin::Enabled, Admin::Draining, Admin::Disabled][..]),
+        ),
+        0..6,
+    );
+    let vip = option::of((any::<bool>(), any::<bool>(), any::<bool>()));
+    (address, placing, rest, members, vip).prop_map(move |(address, placing, rest, members, vip)| {
+        let (is_v6, ports, protocol) = address;
+        let (scheduler, prefix, on_dead, window, fragments) = placing;
+        let (slots, keeps, resets, check) = rest;
+        let host = u8::try_from(at).expect("few") + 1;
+        let vip_address: IpAddr = if is_v6 {
+            [0xfd00, 0x200, 0, 0, 0, 0, 0, host.into()].into()
+        } else {
+            [10, 200, 0, host].into()
+        };
+        let ports = if protocol == Protocol::Any { Ports::Any } else { ports };
+        let window = window.map(|seconds| std::time::Duration::from_millis(seconds * 500));
+        let mut service = Service::new(
+            format!("s.{at}").parse().expect("a name"),
+            ServiceAddress { vip: vip_address, ports, protocol },
+        );
+        service.slots = slots;
+        service.ttl = if keeps { Ttl::Keep } else { Ttl::Decrease };
+        service.scheduler = scheduler;
+        service.affinity =
+            prefix.map_or(Affinity::Flow, |prefix| Affinity::new(AffinityKind::Source, vip_address, prefix));
+        service.on_dead = on_dead;
+        service.window = window;
+        service.idle = window.map(|window| window * 3);
+        service.fragments = fragments;
+        service.no_backend = if resets { Answer::Reset } else { Answer::Drop };
+        service.check = check;
+        let member = |(number, weight, backup, admin): (usize, u32, bool, Admin)| {
+            (number, Member { weight, backup, ..Member::new("b1".parse().expect("a name")) }, admin)
+        };
+        let vip = vip.map(|(standby, forwards, resets)| VipSettings {
+            role: if standby { Role::Standby } else { Role::Active },
+            echo: if forwards { Echo::Backend } else { Echo::Answer },
+            unknown_port: if resets { Answer::Reset } else { Answer::Drop },
+        });
+        Draft { service, members: members.into_iter().map(member).collect(), vip }
+    })
+}
+
+/// What of the drafts can be an intent.
+fn intent(backends: Vec<Backend>, drafts: Vec<Draft>) -> Intent {
+    let mut intent = Intent::default();
+    let names: Vec<_> = backends.iter().map(|backend| backend.name.clone()).collect();
+    for backend in backends {
+        intent.add_backend(backend).expect("a backend");
+    }
+    for Draft { service, members, vip } in drafts {
+        let (name, address) = (service.name.clone(), service.address.vip);
+        if intent.add_service(service).is_err() {
+            continue;
+        }
+        for (number, member, admin) in members {
+            let backend = names[number % names.len()].clone();
+            if intent.add_member(&name, Member { backend: backend.clone(), ..member }).is_ok() {
+                intent.set_admin(&backend, Some(&name), admin).expect("a member");
+            }
+        }
+        if let Some(vip) = vip {
+            intent.set_vip(address, vip).expect("a VIP");
+        }
+    }
+    intent
+}
+
+proptest! {
+    #[test]
+    fn what_is_written_is_read_back(
+        backends in backends(),
+        drafts in (service(0), service(1), service(2)),
+        router in option::of(1..=255_u8),
+        peers in proptest::collection::btree_set(any::<[u8; 5]>(), 0..3),
+        mode in select(&[AttachMode::Auto, AttachMode::Native, AttachMode::Generic][..]),
+    ) {
+        let config = Config {
+            interfaces: vec!["eth0".to_owned(), "ü\"1'\\".to_owned()],
+            egress_interfaces: router.map(|router| format!("x{router}")).into_iter().collect(),
+            virtual_router: router,
+            peers: peers.into_iter().map(|[a, b, c, d, e]| Mac([2, a, b, c, d, e])).collect(),
+            mode,
+            seed: None,
+            capacity: Capacity { flows: 4096, ..Capacity::default() },
+            intent: intent(backends, vec![drafts.0, drafts.1, drafts.2]),
+        };
+        let text = write(&config);
+        let read = parse(&text);
+        prop_assert!(read.is_ok(), "{:?}\n{}", read, text);
+        prop_assert_eq!(read.expect("as above"), config, "{}", text);
+    }
+}
