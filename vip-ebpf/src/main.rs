@@ -13,7 +13,11 @@ use aya_ebpf::{
     macros::xdp,
     programs::XdpContext,
 };
-use aya_log_ebpf::debug;
+use aya_log_ebpf::{
+    debug,
+    // What `debug!` asks; there is no other way to know whether a line is wanted.
+    macro_support::{Level, level_enabled},
+};
 use vip_common::Frame as _;
 use vip_common::{Action, Branch, Reason, Verb, branch, fast, neighbours};
 
@@ -58,7 +62,7 @@ extern "C" fn director_fast(context: *mut xdp_md) -> u32 {
     let context = XdpContext::new(context);
     let mut frame = XdpFrame::new(&context);
     match fast(&mut frame, &KernelTables) {
-        Some(action) => finish(&context, frame.len(), &action),
+        Some(action) => finish(frame.len(), &action),
         None => UNDECIDED,
     }
 }
@@ -74,8 +78,8 @@ extern "C" fn director_branch(context: *mut xdp_md) -> u32 {
         Branch::Neighbours => NEIGHBOURS,
         Branch::Ip4 => IP4,
         Branch::Ip6 => IP6,
-        Branch::NotIp => finish(&context, frame.len(), &Action::pass(Reason::NotIp)),
-        Branch::NotForUs => finish(&context, frame.len(), &Action::pass(Reason::NotForUs)),
+        Branch::NotIp => finish(frame.len(), &Action::pass(Reason::NotIp)),
+        Branch::NotForUs => finish(frame.len(), &Action::pass(Reason::NotForUs)),
     }
 }
 
@@ -87,21 +91,33 @@ extern "C" fn director_neighbours(context: *mut xdp_md) -> u32 {
     let context = XdpContext::new(context);
     let mut frame = XdpFrame::new(&context);
     let action = neighbours(&mut frame, &KernelTables);
-    finish(&context, frame.len(), &action)
+    finish(frame.len(), &action)
 }
 
 /// Counts what a packet of `len` bytes got, and tells the kernel.
 #[inline(always)]
-pub(crate) fn finish(context: &XdpContext, len: usize, action: &Action) -> u32 {
+pub(crate) fn finish(len: usize, action: &Action) -> u32 {
     count(action, len);
     // Compiled in, but cut out by the verifier unless the controller is asked to log packets.
-    debug!(context, "{} to member {}", action.reason.name(), action.member.0);
+    if level_enabled(Level::Debug) {
+        director_log(action.reason as u32, action.member.0);
+    }
     match action.verb {
         Verb::Pass => xdp_action::XDP_PASS,
         Verb::Drop => xdp_action::XDP_DROP,
         Verb::Transmit => xdp_action::XDP_TX,
         Verb::Redirect => redirect(action.egress),
     }
+}
+
+/// Logs what a packet got: a function of its own, so that the kernel verifies it once and not at each end of the decision.
+#[unsafe(no_mangle)]
+#[inline(never)]
+#[expect(unsafe_code, reason = "only what has a name for others is a global function")]
+extern "C" fn director_log(reason: u32, member: u32) -> u32 {
+    // The context, which no line needs, is left out.
+    debug!((), "{} to member {}", Reason::numbered(reason).name(), member);
+    0
 }
 
 #[inline(always)]

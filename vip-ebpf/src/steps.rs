@@ -90,7 +90,7 @@ macro_rules! steps {
             let action = take::<$family, _>(&mut Calls(context));
             let context = XdpContext::new(context);
             let len = XdpFrame::new(&context).whole_len();
-            finish(&context, len, &action)
+            finish(len, &action)
         }
 
         step!($row(context, case: Case<$address>) -> u32, |frame| {

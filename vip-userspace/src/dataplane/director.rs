@@ -78,6 +78,15 @@ impl Director {
         program.try_into().map_err(DataplaneError::aya(PROGRAM))
     }
 
+    /// The program that looks through the flow tables.
+    ///
+    /// # Errors
+    /// Never, with the object of this build.
+    pub fn sweeper(&self) -> Result<&RawTracePoint, DataplaneError> {
+        let program = self.ebpf.program(SWEEPER).ok_or_else(|| no_program(SWEEPER))?;
+        program.try_into().map_err(DataplaneError::aya(SWEEPER))
+    }
+
     pub(super) fn program_mut(&mut self) -> Result<&mut Xdp, DataplaneError> {
         program(&mut self.ebpf)
     }
