@@ -138,14 +138,15 @@ impl Kernel {
         publish(&mut self.ebpf, tables)
     }
 
-    /// Begins a tick in which nothing was answered yet.
+    /// Begins a tick in which so many answers were sent already, on each CPU.
     ///
     /// # Errors
     /// The kernel does not let the answers be written.
-    pub fn set_answers(&mut self, tick: u32) -> Result<()> {
+    pub fn set_answers(&mut self, tick: u32, sent: u32) -> Result<()> {
         let mut answers: PerCpuArray<_, u64> = map_mut(&mut self.ebpf, names::ANSWERS)?.try_into()?;
         let cpus = nr_cpus().map_err(|(file, error)| anyhow!("read {file}: {error}"))?;
-        answers.set(0, PerCpuValues::try_from(vec![u64::from(tick) << 32; cpus])?, 0).context("write ANSWERS")
+        let word = u64::from(tick) << 32 | u64::from(sent);
+        answers.set(0, PerCpuValues::try_from(vec![word; cpus])?, 0).context("write ANSWERS")
     }
 
     /// What has been counted since the program was loaded.

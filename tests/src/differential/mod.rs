@@ -13,7 +13,7 @@ use fastrand::Rng;
 use vip_common::{
     Action, Reason,
     host::{HostFrame, HostTables},
-    tables::{TICK_BITS, tick},
+    tables::{ANSWERS_A_TICK, TICK_BITS, tick},
 };
 
 use vip_userspace::plan::Tables;
@@ -171,7 +171,10 @@ impl Pair {
             answers: old.answers,
             ..mem::take(&mut self.tables)
         };
-        self.kernel.publish(&kernel)
+        self.kernel.publish(&kernel)?;
+        // Whether the limit of answers is met must not depend on how many packets this machine sends in a tick.
+        let sent = if self.rng.bool() { ANSWERS_A_TICK } else { 0 };
+        self.begin_tick(self.early_in_a_tick(), sent)
     }
 
     /// Sets the host's clock. Around the end of a tick, host and kernel could be in different ones: that is waited for.
@@ -185,12 +188,10 @@ impl Pair {
         time
     }
 
-    /// Something held this thread up for so long that a tick ended between host and kernel: nobody knows which of them
-    /// has counted what in which tick, so both begin anew.
-    fn begin_tick(&mut self) -> Result<()> {
-        let tick = tick(now());
-        self.tables.answers.set((tick, 0));
-        self.kernel.set_answers(tick)
+    /// For both, so many answers were sent in this tick up to now.
+    fn begin_tick(&mut self, time: u64, sent: u32) -> Result<()> {
+        self.tables.answers.set((tick(time), sent));
+        self.kernel.set_answers(tick(time), sent)
     }
 
     /// Sends the next packet to both; tells if they differ in what is seen without a look at the counters.
@@ -207,8 +208,10 @@ impl Pair {
             .kernel
             .send(&self.frame, PORT)
             .with_context(|| format!("packet {}: {}", self.sent, hex(&self.frame)))?;
+        // Something held this thread up for so long that a tick ended between host and kernel: nobody knows which of
+        // them has counted what in which tick, so both begin anew.
         if tick(now()) != tick(time) {
-            self.begin_tick()?;
+            self.begin_tick(now(), 0)?;
         }
         self.counters.count(action, after.bytes.len());
         self.report.add(action);
