@@ -11,6 +11,7 @@ mod imports;
 mod kernels;
 mod lab;
 mod lint;
+mod printed;
 mod setup;
 mod shell;
 mod sizes;

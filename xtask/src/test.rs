@@ -10,7 +10,9 @@ use anyhow::{Context as _, Result, bail};
 
 use crate::{
     counts::Counts,
-    fuzz, kernels, setup,
+    fuzz, kernels,
+    printed::Printed,
+    setup,
     shell::{self, say},
 };
 
@@ -37,7 +39,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     shell::run(shell::cargo().arg("build").args(PACKAGES))?;
     // Not in release mode: overflow checks and debug assertions are worth more to a test than speed.
     let mut command = shell::cargo();
-    command.arg("test").args(PACKAGES).arg("--no-fail-fast").args(&arguments.cargo);
+    command.arg("test").args(PACKAGES).arg("--no-fail-fast").args(showing_output(&arguments.cargo));
     let mut child = command.stdout(Stdio::piped()).spawn().context("run cargo test")?;
     let mut counts = stream(&mut child)?;
     if !child.wait().context("wait for cargo test")?.success() {
@@ -101,15 +103,45 @@ fn on_other_kernels(arguments: &Arguments) -> Counts {
     counts
 }
 
-/// Shows what the tests print as it comes, and adds up their counts.
+/// The arguments of cargo, with which test programs also show what tests printed that passed: figures and tables.
+fn showing_output(cargo: &[String]) -> Vec<String> {
+    const SHOW: &str = "--show-output";
+    let mut arguments = cargo.to_vec();
+    if !arguments.iter().any(|argument| argument == "--") {
+        arguments.push("--".into());
+    }
+    // No test program takes it twice.
+    if !arguments.iter().any(|argument| argument == SHOW) {
+        arguments.push(SHOW.into());
+    }
+    arguments
+}
+
+/// Shows how the tests end and what they were made to say, as it comes, and adds up their counts.
 fn stream(child: &mut Child) -> Result<Counts> {
     let stdout = child.stdout.take().context("read from cargo test")?;
-    let mut counts = Counts::default();
+    let (mut counts, mut printed) = (Counts::default(), Printed::default());
     for line in BufReader::new(stdout).split(b'\n') {
         let line = line.context("read from cargo test")?;
         let line = String::from_utf8_lossy(&line);
-        shell::print(&line);
+        if printed.read(&line) {
+            shell::print(&line);
+        }
         counts.read(&line);
     }
     Ok(counts)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::showing_output;
+
+    #[test]
+    fn test_programs_are_asked_once_to_show_what_tests_print() {
+        let words = |text: &str| text.split_whitespace().map(str::to_owned).collect::<Vec<_>>();
+        assert_eq!(showing_output(&[]), words("-- --show-output"));
+        assert_eq!(showing_output(&words("floods")), words("floods -- --show-output"));
+        assert_eq!(showing_output(&words("-- --exact a")), words("-- --exact a --show-output"));
+        assert_eq!(showing_output(&words("-- --show-output")), words("-- --show-output"));
+    }
 }

@@ -1,7 +1,7 @@
 //! What a guest says, line by line: which of it is worth showing, and how its tests ended. It knows neither guest nor
 //! kernel.
 
-use crate::counts::Counts;
+use crate::{counts::Counts, printed::Printed};
 
 /// How the first process of a guest begins what it says itself.
 const GUEST: &str = "guest: ";
@@ -19,8 +19,7 @@ pub(super) struct Transcript {
     pub(super) ended: bool,
     /// What the test programs before this one counted.
     before: Counts,
-    /// What tests printed that passed is being listed.
-    successes: bool,
+    printed: Printed,
 }
 
 impl Transcript {
@@ -33,21 +32,11 @@ impl Transcript {
         if let Some(said) = line.strip_prefix(GUEST) {
             self.said(said);
         }
-        match line {
-            "successes:" => self.successes = true,
-            "failures:" => self.successes = false,
-            _ if line.starts_with("test result: ") => self.successes = false,
-            // Names of tests, which have been shown with their results.
-            _ if self.successes => {
-                return !(line.starts_with("    ") || line.starts_with("---- ") || line.is_empty());
-            }
-            _ => return !line.is_empty(),
-        }
-        line != "successes:"
+        self.printed.read(line)
     }
 
     fn said(&mut self, line: &str) {
-        self.successes = false;
+        self.printed.end_program();
         self.ended |= line == "that is all";
         let Some((_, code)) = line.split_once(" ended with ") else { return };
         // A program that was killed counts nothing; one that has no tests says that all is well.
@@ -96,7 +85,7 @@ mod tests {
     #[test]
     fn what_failed_is_shown_whole() {
         let (transcript, shown) = read(
-            "successes:\n    a\n\nfailures:\n\n---- b stdout ----\n    thread panicked\n\nfailures:\n    b\n\n\
+            "successes:\n\nsuccesses:\n    a\n\nfailures:\n\n---- b stdout ----\n    thread panicked\n\nfailures:\n    b\n\n\
              test result: FAILED. 1 passed; 1 failed; 0 ignored\nguest: packets ended with 101",
         );
         assert_eq!(transcript.counts, Counts { passed: 1, failed: 1, skipped: 0 });
