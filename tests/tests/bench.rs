@@ -1,7 +1,7 @@
 //! The measurement measures what it says: every packet gets what its scenario expects, and flows differ.
 
 use anyhow::{Context as _, Result};
-use vip_tests::bench::{Rig, Scenario, all};
+use vip_tests::bench::{Live, Rig, Scenario, all};
 
 fn scenario(name: &str, flows: u32) -> Result<Scenario> {
     let mut scenarios = all().into_iter();
@@ -42,6 +42,18 @@ fn many_flows_go_to_all_backends_and_one_flow_to_one() -> Result<()> {
         assert_eq!(more.iter().sum::<u64>(), 16_000, "{name}");
         // 1,000 each, of whole flows of 8 packets.
         assert!(more[0] > 500 && more[6] < 1500, "{name}: {more:?}");
+    }
+    Ok(())
+}
+
+#[test]
+fn live_packets_come_back_from_both_programs() -> Result<()> {
+    let mut live = Live::start()?;
+    let rates = vec![live.round(1000)?, live.round(1000)?];
+    let rows = Live::rows(&rates);
+    assert_eq!(rows.len(), 4);
+    for row in rows {
+        assert!(row.packets_a_second > 0.0 && row.ratio > 0.0, "{row:?}");
     }
     Ok(())
 }

@@ -9,7 +9,7 @@ mod frame;
 
 use aya_ebpf::{
     bindings::xdp_action,
-    btf_maps::{Array, HashMap, LruHashMap, ProgramArray},
+    btf_maps::{Array, HashMap, LruHashMap, PerCpuArray, ProgramArray},
     macros::{btf_map, xdp},
     programs::XdpContext,
 };
@@ -33,6 +33,8 @@ static TARGETS: ProgramArray<64> = ProgramArray::new();
 static LOOKED_UP: LruHashMap<FlowId4, FlowEntry, { 1 << 21 }> = LruHashMap::new();
 #[btf_map]
 static FLOOR_VIPS: HashMap<u32, FloorMacs, 1024> = HashMap::new();
+#[btf_map]
+static ARRIVED: PerCpuArray<u64, 1> = PerCpuArray::new();
 
 /// Writes the next flow's packet over the frame and tail-calls the program under test.
 #[xdp(frags)]
@@ -132,6 +134,19 @@ fn look_up_of(frame: &mut XdpFrame<'_>) -> Option<u32> {
 #[xdp(frags)]
 fn bare(_context: XdpContext) -> u32 {
     xdp_action::XDP_TX
+}
+
+/// Takes what comes back, and counts it.
+#[xdp(frags)]
+fn sink(_context: XdpContext) -> u32 {
+    if let Some(arrived) = ARRIVED.get_ptr_mut(0) {
+        // SAFETY: the pointer is to this CPU's value, which nobody else writes while this program runs.
+        #[expect(unsafe_code, reason = "a counter")]
+        unsafe {
+            *arrived += 1;
+        }
+    }
+    xdp_action::XDP_DROP
 }
 
 /// Leaves every packet to the kernel. A veth takes what XDP sends to it only from a peer with an XDP program.

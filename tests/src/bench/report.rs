@@ -1,10 +1,10 @@
 //! From times to figures: rows, the bars that must be met, and how they are shown. Pure.
 
-use std::fmt::Write as _;
+use std::fmt::{self, Write as _};
 
 use serde::Serialize;
 
-use super::scenario::{BARE, FLOOR, LOOK_UP, Scenario};
+use super::scenario::{BARE, FLOOR, LOOK_UP, MANY, ONE, Scenario};
 
 /// The figures of one scenario.
 #[derive(Clone, PartialEq, Debug, Serialize)]
@@ -28,17 +28,40 @@ pub struct Row {
 pub struct Bar {
     /// In words.
     pub name: &'static str,
-    /// At most.
-    pub limit: f64,
+    /// What is asked for.
+    pub limit: Limit,
     /// Measured: the worst of all rows that it is about.
     pub figure: f64,
+}
+
+/// What a bar asks for.
+#[derive(Clone, Copy, PartialEq, Debug)]
+pub enum Limit {
+    /// No more than that.
+    AtMost(f64),
+    /// No less than that.
+    AtLeast(f64),
 }
 
 impl Bar {
     /// True if it holds.
     #[must_use]
     pub fn holds(&self) -> bool {
-        self.figure <= self.limit
+        match self.limit {
+            Limit::AtMost(most) => self.figure <= most,
+            Limit::AtLeast(least) => self.figure >= least,
+        }
+    }
+}
+
+impl fmt::Display for Bar {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (words, limit) = match self.limit {
+            Limit::AtMost(most) => ("at most", most),
+            Limit::AtLeast(least) => ("at least", least),
+        };
+        let verdict = if self.holds() { "ok" } else { "MISSED" };
+        write!(f, "{:<48} {:>5.2} ({words} {limit:.2}) {verdict}", self.name, self.figure)
     }
 }
 
@@ -65,42 +88,124 @@ pub fn rows(scenarios: &[Scenario], times: &[Vec<f64>]) -> Vec<Row> {
         .collect()
 }
 
-/// The bars whose scenarios were measured.
+/// The bars, as far as what they are about was measured, and the names of the others.
 #[must_use]
-pub fn bars(scenarios: &[Scenario], times: &[Vec<f64>]) -> Vec<Bar> {
-    let rows = rows(scenarios, times);
-    let worst = |names: &[&str]| {
-        let ratios = rows.iter().filter(|row| names.contains(&row.scenario)).map(|row| row.ratio);
-        ratios.max_by(f64::total_cmp)
-    };
-    let row = |name, flows| Some(net_of(scenarios, times, position(scenarios, name, flows)?));
-    let against = |above: Option<Vec<f64>>, below: Option<Vec<f64>>| {
-        above.zip(below).map(|(above, below)| median(ratios(&above, &below)))
-    };
-    let million = |name| against(row(name, 1_000_000), row(name, 1));
-    let few_hits = rows.iter().find(|row| row.scenario == "tcp-v4-lru-hit" && row.flows == 1000);
-    let most = |figures: [Option<f64>; 4]| figures.into_iter().flatten().max_by(f64::total_cmp);
-    let services = super::scenario::FLOWS
-        .map(|flows| against(row("tcp-v4-10000-services", flows), row("tcp-v4-ch", flows)));
-    [
-        ("established IPv4 TCP, over the floor", 1.9, worst(&["tcp-v4-ch"])),
-        ("IPv4 UDP, over the floor", 1.9, worst(&["udp-v4-ch"])),
-        ("IPv4 SYN, over the floor", 1.9, worst(&["tcp-v4-syn"])),
-        ("established IPv6 TCP, over the IPv4 floor", 2.3, worst(&["tcp-v6-ch"])),
-        ("IPv6 UDP, over the IPv4 floor", 2.3, worst(&["udp-v6-ch"])),
-        ("a million flows of IPv4 TCP, over one flow", 1.2, million("tcp-v4-ch")),
-        ("no VIP, over the floor", 1.0, worst(&["pass-v4-no-vip", "pass-v6-no-vip"])),
-        ("1,000 tracked flows, over the floor", 4.5, few_hits.map(|row| row.ratio)),
-        (
-            "a million tracked flows, over a bare LRU look-up",
-            1.15,
-            against(row("tcp-v4-lru-hit", 1_000_000), row(LOOK_UP, 1_000_000)),
-        ),
-        ("10,000 services, over one", 1.2, most(services)),
-    ]
-    .into_iter()
-    .filter_map(|(name, limit, figure)| Some(Bar { name, limit, figure: figure? }))
-    .collect()
+pub fn bars(scenarios: &[Scenario], times: &[Vec<f64>]) -> (Vec<Bar>, Vec<&'static str>) {
+    let (mut bars, mut unmeasured) = (Vec::new(), Vec::new());
+    for rule in RULES {
+        match rule.figure(scenarios, times) {
+            Some(figure) => bars.push(Bar { name: rule.name, limit: Limit::AtMost(rule.most), figure }),
+            None => unmeasured.push(rule.name),
+        }
+    }
+    (bars, unmeasured)
+}
+
+/// The scenarios that a bar needs besides those that are named like `only`.
+#[must_use]
+pub fn compared_with(only: &str) -> Vec<&'static str> {
+    let about = |rule: &&Rule| rule.of.iter().any(|name| name.contains(only));
+    RULES.iter().filter(about).filter_map(|rule| rule.over.scenario()).collect()
+}
+
+/// What a bar is about: the worst of some ratios.
+struct Rule {
+    name: &'static str,
+    most: f64,
+    /// Scenarios, each at every number of flows that it is measured at, unless `over` says otherwise.
+    of: &'static [&'static str],
+    over: Over,
+}
+
+/// What a scenario is compared with.
+#[derive(Clone, Copy)]
+enum Over {
+    /// The floor at the same number of flows.
+    Floor,
+    /// The floor, at this number of flows alone.
+    FloorAt(u32),
+    /// Itself: a million flows with one.
+    OneFlow,
+    /// Another one, at the same number of flows.
+    Other(&'static str),
+    /// Another one, at this number of flows alone.
+    OtherAt(&'static str, u32),
+}
+
+impl Over {
+    const fn scenario(self) -> Option<&'static str> {
+        match self {
+            Self::Other(name) | Self::OtherAt(name, _) => Some(name),
+            Self::Floor | Self::FloorAt(_) => Some(FLOOR),
+            Self::OneFlow => None,
+        }
+    }
+
+    /// What a scenario at a number of flows is compared with, if it is.
+    fn of(self, name: &'static str, flows: u32) -> Option<(&'static str, u32)> {
+        match self {
+            Self::Floor => Some((FLOOR, flows)),
+            Self::FloorAt(at) => (flows == at).then_some((FLOOR, at)),
+            Self::OneFlow => (flows == MILLION).then_some((name, 1)),
+            Self::Other(other) => Some((other, flows)),
+            Self::OtherAt(other, at) => (flows == at).then_some((other, at)),
+        }
+    }
+}
+
+const MILLION: u32 = 1_000_000;
+
+/// All bars but that of live traffic.
+const RULES: [Rule; 11] = [
+    Rule { name: "established IPv4 TCP, over the floor", most: 1.9, of: &["tcp-v4-ch"], over: Over::Floor },
+    Rule { name: "IPv4 UDP, over the floor", most: 1.9, of: &["udp-v4-ch"], over: Over::Floor },
+    Rule { name: "IPv4 SYN, over the floor", most: 1.9, of: &["tcp-v4-syn"], over: Over::Floor },
+    Rule {
+        name: "established IPv6 TCP, over the IPv4 floor",
+        most: 2.3,
+        of: &["tcp-v6-ch"],
+        over: Over::Floor,
+    },
+    Rule { name: "IPv6 UDP, over the IPv4 floor", most: 2.3, of: &["udp-v6-ch"], over: Over::Floor },
+    Rule { name: "IPv6 SYN, over the IPv4 floor", most: 2.3, of: &["tcp-v6-syn"], over: Over::Floor },
+    Rule {
+        name: "a million flows, over one flow",
+        most: 1.2,
+        of: &["tcp-v4-ch", "tcp-v4-syn", "udp-v4-ch", "tcp-v6-ch", "tcp-v6-syn", "udp-v6-ch"],
+        over: Over::OneFlow,
+    },
+    Rule {
+        name: "no VIP, over the floor",
+        most: 1.0,
+        of: &["pass-v4-no-vip", "pass-v6-no-vip"],
+        over: Over::Floor,
+    },
+    Rule {
+        name: "1,000 tracked flows, over the floor",
+        most: 4.5,
+        of: &["tcp-v4-lru-hit", "udp-v4-lru-hit", "tcp-v6-lru-hit"],
+        over: Over::FloorAt(1000),
+    },
+    Rule {
+        name: "a million tracked flows, over a bare look-up",
+        most: 1.15,
+        of: &["tcp-v4-lru-hit"],
+        over: Over::OtherAt(LOOK_UP, MILLION),
+    },
+    Rule { name: "10,000 services, over one", most: 1.2, of: &[MANY], over: Over::Other(ONE) },
+];
+
+impl Rule {
+    /// The worst ratio; `None` if nothing of it was measured.
+    fn figure(&self, scenarios: &[Scenario], times: &[Vec<f64>]) -> Option<f64> {
+        let measured = scenarios.iter().enumerate().filter(|(_, row)| self.of.contains(&row.name));
+        let ratio = |(at, row): (usize, &Scenario)| {
+            let (name, flows) = self.over.of(row.name, row.flows)?;
+            let below = net_of(scenarios, times, position(scenarios, name, flows)?);
+            Some(median(ratios(&net_of(scenarios, times, at), &below)))
+        };
+        measured.filter_map(ratio).max_by(f64::total_cmp)
+    }
 }
 
 /// All of it as text.
@@ -136,7 +241,7 @@ fn ratios(above: &[f64], below: &[f64]) -> Vec<f64> {
 }
 
 /// The middle one; the upper of two. NaN for none.
-fn median(mut values: Vec<f64>) -> f64 {
+pub(super) fn median(mut values: Vec<f64>) -> f64 {
     values.sort_by(f64::total_cmp);
     values.get(values.len() / 2).copied().unwrap_or(f64::NAN)
 }
@@ -179,12 +284,13 @@ mod tests {
 
     #[test]
     fn bars_hold_where_the_figures_are_good() {
-        let bars = bars(&all(), &times(steady));
+        let (bars, unmeasured) = bars(&all(), &times(steady));
         assert_eq!(
             bars.iter().map(|bar| bar.figure).collect::<Vec<_>>(),
-            [1.25, 0.25, 0.25, 0.25, 0.25, 1.0, 0.25, 0.25, 1.0, 0.2]
+            [1.25, 0.25, 0.25, 0.25, 0.25, 0.25, 1.0, 0.25, 0.25, 1.0, 1.0]
         );
         assert!(bars.iter().all(Bar::holds));
+        assert_eq!(unmeasured, [""; 0]);
     }
 
     #[test]
@@ -192,28 +298,48 @@ mod tests {
         let slow = |name, flows| {
             times(
                 move |scenario| {
-                    if scenario.name == name && scenario.flows == flows { 90.0 } else { steady(scenario) }
+                    if scenario.name == name && scenario.flows == flows { 190.0 } else { steady(scenario) }
                 },
             )
         };
         let missed = |times: &[Vec<f64>]| -> Vec<&str> {
-            bars(&all(), times).iter().filter(|bar| !bar.holds()).map(|bar| bar.name).collect()
+            bars(&all(), times).0.iter().filter(|bar| !bar.holds()).map(|bar| bar.name).collect()
         };
         let established = "established IPv4 TCP, over the floor";
         assert_eq!(missed(&slow("tcp-v4-ch", 1000)), [established]);
-        let million = "a million flows of IPv4 TCP, over one flow";
+        let million = "a million flows, over one flow";
         assert_eq!(missed(&slow("tcp-v4-ch", 1_000_000)), [established, million]);
+        assert_eq!(missed(&slow("tcp-v6-syn", 1_000_000)), ["IPv6 SYN, over the IPv4 floor", million]);
         assert_eq!(missed(&slow("pass-v6-no-vip", 1)), ["no VIP, over the floor"]);
         assert_eq!(missed(&slow("udp-v4-ch", 1)), ["IPv4 UDP, over the floor"]);
-        let tracked = "a million tracked flows, over a bare LRU look-up";
+        assert_eq!(missed(&slow("tcp-v6-lru-hit", 1000)), ["1,000 tracked flows, over the floor"]);
+        let tracked = "a million tracked flows, over a bare look-up";
         assert_eq!(missed(&slow("tcp-v4-lru-hit", 1_000_000)), [tracked]);
         assert_eq!(missed(&slow("tcp-v4-10000-services", 1)), ["10,000 services, over one"]);
         assert_eq!(missed(&slow("tcp-v4-options", 1)), [""; 0]);
     }
 
     #[test]
-    fn bars_of_what_was_not_measured_are_left_out() {
+    fn bars_of_what_was_not_measured_are_named() {
         let few: Vec<_> = all().into_iter().filter(|row| [BARE, FLOOR].contains(&row.name)).collect();
-        assert_eq!(bars(&few, &[vec![20.0, 60.0, 60.0, 60.0, 60.0]]), []);
+        let (bars, unmeasured) = bars(&few, &[vec![20.0, 60.0, 60.0, 60.0, 60.0]]);
+        assert_eq!(bars, []);
+        assert_eq!(unmeasured.len(), RULES.len());
+    }
+
+    #[test]
+    fn each_bar_is_about_scenarios_that_there_are() {
+        for rule in RULES {
+            let names = rule.of.iter().copied().chain(rule.over.scenario());
+            for name in names {
+                assert!(all().iter().any(|row| row.name == name), "{}: there is no {name}", rule.name);
+            }
+        }
+    }
+
+    #[test]
+    fn what_a_bar_needs_is_measured_as_well() {
+        assert_eq!(compared_with("tcp-v4-lru-hit"), [FLOOR, LOOK_UP]);
+        assert_eq!(compared_with("10000"), [ONE]);
     }
 }

@@ -41,18 +41,20 @@ const SLOTS: u32 = 16_381;
 const CAPACITY: (u32, u32, u32) = (1 << 15, 3 << 20, 4096);
 /// Entries of each flow table: more than the flows of any scenario.
 const FLOWS: u32 = 1 << 21;
+/// Entries of a flow table that is short.
+const SHORT: u32 = 1 << 14;
 /// Flows take turns in another order in every run: in the order in which they were entered, a table's memory would be walked
 /// from one end to the other, as no traffic does. Primes that don't divide a number of flows.
-const STRIDES: [u32; 5] = [611_953, 350_377, 821_641, 104_729, 482_927];
+pub(super) const STRIDES: [u32; 5] = [611_953, 350_377, 821_641, 104_729, 482_927];
 /// The first client, as a number; others count up.
-const FIRST_CLIENT: u32 = 0x0a00_0000;
+pub(super) const FIRST_CLIENT: u32 = 0x0a00_0000;
 
 /// The driver and all programs under test, loaded.
 #[derive(Debug)]
 pub struct Rig {
     measure: Ebpf,
     director: Ebpf,
-    _others: [Ebpf; 2],
+    _others: [Ebpf; 4],
     runs: usize,
 }
 
@@ -63,14 +65,11 @@ impl Rig {
     /// The kernel refuses a program or a table, or this process is not root.
     pub fn load() -> Result<Self> {
         require_root()?;
-        let started = |tables: &Tables, flows| -> Result<Ebpf> {
-            let mut director = load(CAPACITY.0, CAPACITY.1, CAPACITY.2, flows)?;
-            publish(&mut director, tables)?;
-            Ok(director)
-        };
-        let director = started(&tables(), 64)?;
+        let director = started(&tables(PORT), 64)?;
+        let short = started(&tracked(), SHORT)?;
         let tracked = started(&tracked(), FLOWS)?;
-        let many = started(&many(), 64)?;
+        let one = started(&small(0), 64)?;
+        let many = started(&small(MANY), 64)?;
         let mut measure = EbpfLoader::new().load(object::MEASURE).context("load the object vip-measure")?;
         for name in ["driver", "floor", "bare", "look_up"] {
             let program: &mut Xdp =
@@ -86,13 +85,15 @@ impl Rig {
             (Target::Director, program(&director, "director")?.fd()?.try_clone()?),
             (Target::LookUp, program(&measure, "look_up")?.fd()?.try_clone()?),
             (Target::Tracked, program(&tracked, "director")?.fd()?.try_clone()?),
+            (Target::Short, program(&short, "director")?.fd()?.try_clone()?),
             (Target::Many, program(&many, "director")?.fd()?.try_clone()?),
+            (Target::One, program(&one, "director")?.fd()?.try_clone()?),
         ];
         let mut places: ProgramArray<_> = map(&mut measure, "TARGETS")?.try_into()?;
         for (target, program) in targets {
             places.set(target as u32, &program, 0)?;
         }
-        Ok(Self { measure, director, _others: [tracked, many], runs: 0 })
+        Ok(Self { measure, director, _others: [tracked, short, one, many], runs: 0 })
     }
 
     /// Sends `packets` packets of a scenario and returns what one took, driver included, in ns.
@@ -147,22 +148,30 @@ impl Rig {
     }
 }
 
-/// One VIP of each family with TCP and UDP, 8 backends that take turns in the ring.
-fn tables() -> Tables {
+/// A director with these tables, and room for so many flows.
+pub(super) fn started(tables: &Tables, flows: u32) -> Result<Ebpf> {
+    let mut director = load(CAPACITY.0, CAPACITY.1, CAPACITY.2, flows)?;
+    publish(&mut director, tables)?;
+    Ok(director)
+}
+
+/// One VIP of each family with TCP and UDP, 8 backends that take turns in the ring; all of it at one port.
+pub(super) fn tables(port: u32) -> Tables {
+    let (ingress, own_port) = (port, Port { mac: OWN_MAC, router: 0, zero: 0 });
     let service = Service { ring_first: 1, ring_size: SLOTS, id: 1, ..Service::zeroed() };
     let own = Service { flags: Service::ANSWERS_ECHO, ..service };
     let port = WEB.to_be_bytes();
     let members = (1..=BACKENDS).map(MemberId);
     let slots: Vec<_> = members.clone().cycle().map(Slot::of).take(SLOTS as usize).collect();
     let mut tables = Tables {
-        ports: [(PORT, Port { mac: OWN_MAC, router: 0, zero: 0 })].into(),
+        ports: [(ingress, own_port)].into(),
         rings: [(service.ring_first, slots.into())].into(),
         members: members
             .map(|id| {
                 (id, MemberEntry::new(Member { mac: mac_of(id), egress: EgressId(1), state: Member::UP }, 1))
             })
             .collect(),
-        egresses: [(EgressId(1), Egress::untouched(PORT, OWN_MAC))].into(),
+        egresses: [(EgressId(1), Egress::untouched(ingress, OWN_MAC))].into(),
         flow_key: Some(flow_key(1)),
         services4: [(ServiceKey4::vip(VIP4), own)].into(),
         services6: [(ServiceKey6::vip(VIP6), own)].into(),
@@ -177,7 +186,7 @@ fn tables() -> Tables {
 
 /// The same, in the middle of a change: every slot remembers, and every flow has an entry.
 fn tracked() -> Tables {
-    let mut tables = tables();
+    let mut tables = tables(PORT);
     let older = |slot: &Slot| Slot::tracked(MemberId(slot.current.0 % BACKENDS + 1), slot.current);
     for slots in tables.rings.values_mut() {
         *slots = slots.iter().map(older).collect();
@@ -186,16 +195,16 @@ fn tracked() -> Tables {
     tables
 }
 
-/// The same, with [`MANY`] services more; each, and the one that gets the packets, has [`FEW_SLOTS`] slots.
-fn many() -> Tables {
-    let mut tables = tables();
+/// The same, with so many services more; each, and the one that gets the packets, has [`FEW_SLOTS`] slots.
+fn small(more: u32) -> Tables {
+    let mut tables = tables(PORT);
     let members = (1..=BACKENDS).map(MemberId);
     let slots: std::sync::Arc<[Slot]> = members.cycle().map(Slot::of).take(FEW_SLOTS as usize).collect();
     let first = tables.services4.values().next().map_or(1, |service| service.ring_first);
     tables.rings = [(first, std::sync::Arc::clone(&slots))].into();
     let services = tables.services4.values_mut().chain(tables.services6.values_mut());
     services.for_each(|service| service.ring_size = FEW_SLOTS);
-    for number in 1..=MANY {
+    for number in 1..=more {
         let place = first + number * FEW_SLOTS;
         let service =
             Service { ring_first: place, ring_size: FEW_SLOTS, id: number + 1, ..Service::zeroed() };
@@ -213,7 +222,7 @@ fn map<'a>(ebpf: &'a mut Ebpf, name: &str) -> Result<&'a mut aya::maps::Map> {
 
 /// What this thread has spent on a CPU, in ns.
 #[expect(clippy::cast_precision_loss, reason = "a few minutes of nanoseconds")]
-fn cpu_time() -> f64 {
+pub(super) fn cpu_time() -> f64 {
     let time = clock_gettime(ClockId::ThreadCPUTime);
     time.tv_sec as f64 * 1e9 + time.tv_nsec as f64
 }

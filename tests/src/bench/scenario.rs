@@ -15,6 +15,10 @@ pub const FLOOR: &str = "floor";
 /// Name of the program that looks a flow up in an LRU hash, and does nothing else that the floor does not do.
 pub(super) const LOOK_UP: &str = "lru-look-up";
 
+/// Names of what one service gets, and what one of [`Target::Many`] gets; both have rings of the same size.
+pub(super) const ONE: &str = "tcp-v4-1-service";
+pub(super) const MANY: &str = "tcp-v4-10000-services";
+
 /// Numbers of flows at which a program is measured that does something for each of them.
 pub(super) const FLOWS: [u32; 4] = [1, 1000, 100_000, 1_000_000];
 /// Where packets are not told apart.
@@ -33,8 +37,12 @@ pub enum Target {
     LookUp,
     /// A director all of whose slots remember: every packet is looked up in the flow table.
     Tracked,
+    /// The same, with a flow table that has room for few: hardly any packet finds its flow there, and each is written.
+    Short,
     /// A director with 10,000 services, one of which gets the packets.
     Many,
+    /// A director with one service, whose ring is as small as theirs.
+    One,
 }
 
 /// One row: packets of one kind, from so many flows.
@@ -69,6 +77,7 @@ pub fn all() -> Vec<Scenario> {
         ("tcp-v4-rst-miss", edit(established(), AFTER4 + 13, &[4])),
         ("udp-v4-ch", Packet::to4(VIP4).udp(WEB).frame()),
         ("tcp-v6-ch", Packet::to6(VIP6).tcp(WEB).frame()),
+        ("tcp-v6-syn", Packet::to6(VIP6).syn(WEB).frame()),
         ("udp-v6-ch", Packet::to6(VIP6).udp(WEB).frame()),
         ("tcp-v4-options", Packet::to4(VIP4).tcp(WEB).option_words(3).frame()),
     ];
@@ -98,7 +107,9 @@ pub fn all() -> Vec<Scenario> {
         let flows = if name.starts_with("udp") { &FLOWS[..2] } else { &FLOWS };
         add((name, Target::Tracked, Verb::Transmit), flows, frame);
     }
-    add(("tcp-v4-10000-services", Target::Many, Verb::Transmit), &FLOWS, established());
+    add(("tcp-v4-lru-miss", Target::Short, Verb::Transmit), &FLOWS[2..], established());
+    add((ONE, Target::One, Verb::Transmit), &FLOWS, established());
+    add((MANY, Target::Many, Verb::Transmit), &FLOWS, established());
     let left_alone = [
         ("pass-v4-no-vip", Packet::to4([10, 77, 0, 1]).tcp(WEB).frame()),
         ("pass-v6-no-vip", Packet::to6([0x20; 16]).tcp(WEB).frame()),

@@ -7,7 +7,9 @@ use std::{
 
 use anyhow::{Result, ensure};
 use clap::Parser;
-use vip_tests::bench::{BARE, Bar, FLOOR, Rig, Scenario, all, bars, rows, table};
+use vip_tests::bench::{
+    BARE, Bar, FLOOR, Live, LiveRow, Rig, Scenario, all, bars, compared_with, live_bar, rows, table,
+};
 
 /// Measure what a packet costs: ns per packet of the director beside a floor program, in the kernel.
 ///
@@ -31,28 +33,59 @@ struct Options {
 
 fn main() -> Result<ExitCode> {
     let options = Options::parse();
-    let scenarios = chosen(options.only.as_deref().unwrap_or_default())?;
-    let times = measure(&scenarios, &options)?;
-    let rows = rows(&scenarios, &times);
-    let bars = bars(&scenarios, &times);
+    let only = options.only.as_deref().unwrap_or_default();
+    let scenarios = chosen(only);
+    let live_too = LIVE.contains(only);
+    ensure!(live_too || scenarios.len() > 1, "no scenario's name contains {only}");
+    let times = if scenarios.len() > 1 { measure(&scenarios, &options)? } else { Vec::new() };
+    let live = if live_too { measure_live(&options)? } else { Vec::new() };
+    let rows = if times.is_empty() { Vec::new() } else { rows(&scenarios, &times) };
+    let (mut bars, mut unmeasured) = bars(&scenarios, &times);
+    match live_bar(&live) {
+        Some(bar) => bars.push(bar),
+        None => unmeasured.push(LIVE),
+    }
+    let verdicts = verdicts(&bars, &unmeasured);
     let mut out = stdout().lock();
     if options.json {
         for row in &rows {
             writeln!(out, "{}", serde_json::to_string(row)?)?;
         }
-        write!(stderr(), "{}", verdicts(&bars))?;
+        for row in &live {
+            writeln!(out, "{}", serde_json::to_string(row)?)?;
+        }
+        write!(stderr(), "{verdicts}")?;
     } else {
         let (rounds, packets) = (options.rounds, options.packets);
         writeln!(out, "{rounds} rounds of {packets} packets; ratio to the floor of the same round\n")?;
-        write!(out, "{}\n{}", table(&rows), verdicts(&bars))?;
+        write!(out, "{}\n{}\n{verdicts}", table(&rows), live_table(&live))?;
     }
     Ok(if bars.iter().all(Bar::holds) { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-fn chosen(only: &str) -> Result<Vec<Scenario>> {
-    let matches = |scenario: &Scenario| scenario.name.contains(only);
-    ensure!(all().iter().any(matches), "no scenario's name contains {only}");
-    Ok(all().into_iter().filter(|row| [BARE, FLOOR].contains(&row.name) || matches(row)).collect())
+/// What `--only` names live traffic by.
+const LIVE: &str = "live-traffic";
+
+/// The scenarios whose names contain `only`, and what they are compared with.
+fn chosen(only: &str) -> Vec<Scenario> {
+    let wanted: Vec<_> = all().into_iter().filter(|row| row.name.contains(only)).collect();
+    if wanted.is_empty() {
+        return wanted;
+    }
+    let others = compared_with(only);
+    let needed = |name: &str| [BARE, FLOOR].contains(&name) || others.contains(&name) || name.contains(only);
+    all().into_iter().filter(|row| needed(row.name)).collect()
+}
+
+fn measure_live(options: &Options) -> Result<Vec<LiveRow>> {
+    let mut live = Live::start()?;
+    let mut rates = Vec::new();
+    for number in 1..=options.rounds {
+        progress(&format!("live traffic, round {number}/{}", options.rounds))?;
+        rates.push(live.round(options.packets)?);
+    }
+    progress("")?;
+    Ok(Live::rows(&rates))
 }
 
 /// Times by round and scenario, in ns: interleaved, so that whatever slows the machine down slows all of a round down.
@@ -81,11 +114,16 @@ fn progress(text: &str) -> Result<()> {
     Ok(())
 }
 
-fn verdicts(bars: &[Bar]) -> String {
-    bars.iter()
-        .map(|bar| {
-            let verdict = if bar.holds() { "ok" } else { "MISSED" };
-            format!("{:<40} {:>5.2} (at most {:.1}) {verdict}\n", bar.name, bar.figure, bar.limit)
-        })
-        .collect()
+fn live_table(rows: &[LiveRow]) -> String {
+    let line = |LiveRow { scenario, flows, packets_a_second, ratio }: &LiveRow| {
+        format!("{scenario:<32} {flows:>6} {packets_a_second:>16.0} {ratio:>7.2}\n")
+    };
+    let head = format!("{:<32} {:>6} {:>16} {:>7}\n", "live traffic", "flows", "packets a second", "ratio");
+    if rows.is_empty() { String::new() } else { head + &rows.iter().map(line).collect::<String>() }
+}
+
+fn verdicts(bars: &[Bar], unmeasured: &[&str]) -> String {
+    let measured = bars.iter().map(|bar| format!("{bar}\n"));
+    let others = unmeasured.iter().map(|name| format!("{name:<48} not measured\n"));
+    measured.chain(others).collect()
 }

@@ -16,10 +16,12 @@ mod wait;
 
 pub use bpffs::BpfFs;
 pub use host::Host;
+pub(crate) use host::ifindex;
 pub use namespace::{Namespace, sweep};
 pub use nginx::Nginx;
 pub use process::{Process, Signal};
 pub use tap::{Seen, Tap};
 pub use tool::{require_root, run, run_with_input};
 pub use topology::{DEFAULT_VIPS, Topology, TopologyBuilder};
+pub(crate) use topology::{format_mac, random_prefix};
 pub use wait::{slowness, wait_for};

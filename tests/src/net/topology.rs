@@ -226,12 +226,12 @@ impl Host {
     }
 }
 
-fn format_mac(mac: [u8; 6]) -> String {
+pub(crate) fn format_mac(mac: [u8; 6]) -> String {
     mac.map(|byte| format!("{byte:02x}")).join(":")
 }
 
 /// `vip-` and six random hexadecimal digits.
-fn random_prefix() -> String {
+pub(crate) fn random_prefix() -> String {
     let random = RandomState::new().build_hasher().finish();
     format!("vip-{:06x}", random & 0xff_ffff)
 }

@@ -22,7 +22,8 @@ if [ "$vip_shell" = 1 ]; then
 else
     for test in /tests/*; do
         echo "guest: $(basename "$test") starts"
-        timeout 600 "$test" --show-output
+        # What asks no kernel is the same everywhere, and slow here.
+        timeout 600 "$test" --show-output --skip the_fast_path_decides --skip on_the_host
         echo "guest: $(basename "$test") ended with $?"
     done
 fi
