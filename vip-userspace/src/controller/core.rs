@@ -14,7 +14,8 @@ use crate::{
     control::protocol::{Code, Command, Refused},
     dataplane::Dataplane,
     model::{
-        Checked, Health, Ineligible, Link, Mac, MemberKey, Neighbour, NoNeighbour, Place, Standing, World,
+        Cause, Checked, Health, Ineligible, Link, Mac, MemberKey, Neighbour, NoNeighbour, Place, Standing,
+        World,
     },
     plan::{Budget, Composer, Numbers, Tables, plan},
     ring::RingKey,
@@ -127,7 +128,7 @@ impl<D: Dataplane> Controller<D> {
     }
 
     /// A probe's verdict, or a new cause of an old one.
-    pub fn verdict(&mut self, member: MemberKey, health: Health, cause: String) {
+    pub fn verdict(&mut self, member: MemberKey, health: Health, cause: Option<Cause>) {
         self.world.checked.insert(member, Checked { health, cause });
     }
 
@@ -240,8 +241,7 @@ pub(super) fn adopt(
                 (false, true) => Health::Down,
                 (false, false) => Health::Unknown,
             };
-            let was_down = || "since before the controller started".to_owned();
-            let cause = if entry.is_alive() { String::new() } else { was_down() };
+            let cause = (!entry.is_alive()).then_some(Cause::BeforeStart);
             world.checked.insert(key.clone(), Checked { health, cause });
         }
     }

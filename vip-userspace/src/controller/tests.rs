@@ -77,7 +77,7 @@ fn controller(dataplane: &FakeDataplane) -> Controller<FakeDataplane> {
     for n in 1..=4 {
         let found = Place::Link(Neighbour { mac: Mac([2, 0, 0, 0, 1, n]), ifindex: PORT });
         controller.neighbour(IpAddr::from([10, 0, 0, n]), Ok(found));
-        controller.verdict(member(n), Health::Up, String::new());
+        controller.verdict(member(n), Health::Up, None);
     }
     controller.publish().expect("published");
     controller
@@ -134,16 +134,16 @@ fn a_death_moves_the_flows_of_the_dead_and_no_others_and_a_return_takes_back_jus
     for n in 1..=4 {
         assert!(before.iter().filter(|owner| **owner == n).count() > 400, "b{n} has its share");
     }
-    controller.verdict(member(2), Health::Down, "connection refused".to_owned());
+    controller.verdict(member(2), Health::Down, Some(crate::model::Cause::PortClosed));
     let transitions = controller.publish().expect("published");
-    let why = Ineligible::Down { cause: "connection refused".to_owned() };
+    let why = Ineligible::Down(crate::model::Cause::PortClosed);
     assert_eq!(transitions.len(), 1);
     assert_eq!((&transitions[0].member, &transitions[0].now), (&member(2), &Standing::Down(why)));
     for (before, after) in before.iter().zip(owners(&dataplane)) {
         assert!(if *before == 2 { after != 2 && after != 0 } else { after == *before });
     }
     let meanwhile = owners(&dataplane);
-    controller.verdict(member(2), Health::Up, String::new());
+    controller.verdict(member(2), Health::Up, None);
     controller.publish().expect("published");
     // Flows stay where they have begun by now; new ones find everything as it was.
     assert_eq!(differing(&owners(&dataplane), &meanwhile), 0);
@@ -168,13 +168,13 @@ fn what_fails_half_way_is_repaired_at_the_next_attempt_whatever_is_wanted_then()
         let dataplane = FakeDataplane::new(CAPACITY);
         let mut controller = controller(&dataplane);
         let before = owners(&dataplane);
-        controller.verdict(member(3), Health::Down, "timed out".to_owned());
+        controller.verdict(member(3), Health::Down, Some(crate::model::Cause::PortClosed));
         dataplane.fail_after(succeed);
         assert!(controller.publish().is_err(), "after {succeed}");
         let meanwhile = owners(&dataplane);
         assert!(differing(&before, &meanwhile) < 100);
         // By now it is up again: new flows find what was written half-way undone, those begun meanwhile stay.
-        controller.verdict(member(3), Health::Up, String::new());
+        controller.verdict(member(3), Health::Up, None);
         controller.publish().expect("published");
         assert_eq!(differing(&owners(&dataplane), &meanwhile), 0, "after {succeed}");
         dataplane.forget_flows();
@@ -215,7 +215,7 @@ fn a_controller_that_adopts_what_is_published_writes_nothing() {
     let dataplane = FakeDataplane::new(CAPACITY);
     let labels = {
         let mut first = controller(&dataplane);
-        first.verdict(member(4), Health::Down, "timed out".to_owned());
+        first.verdict(member(4), Health::Down, Some(crate::model::Cause::PortClosed));
         first.publish().expect("published");
         first.numbers().labels()
     };
@@ -249,7 +249,7 @@ fn without_labels_adopted_tables_are_replaced_without_a_packet_dropped() {
         assert!(!published.members.contains_key(&id), "{id:?} is taken");
         let found = Place::Link(Neighbour { mac: Mac([2, 0, 0, 0, 1, n]), ifindex: PORT });
         world.neighbours.insert([10, 0, 0, n].into(), Ok(found));
-        world.checked.insert(member(n), crate::model::Checked { health: Health::Up, cause: String::new() });
+        world.checked.insert(member(n), crate::model::Checked { health: Health::Up, cause: None });
     }
     let mut second = Controller::new(world, numbers, key(), dataplane.clone()).expect("a controller");
     second.port(PORT, "eth0".to_owned(), OWN);

@@ -15,8 +15,8 @@ use tokio::{
     time::{Instant, sleep_until},
 };
 
-use super::{ProbeError, Tracker, probe::probe};
-use crate::model::{BackendName, Check, Health, ServiceName};
+use super::{Path, Tracker, probe::probe};
+use crate::model::{BackendName, Cause, Check, Health, ServiceName};
 
 /// The member that a check is of.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
@@ -53,9 +53,9 @@ pub struct Verdict {
     pub target: SocketAddr,
     /// Its health now.
     pub health: Health,
-    /// What the last failed probe met, in words; empty when it is up. Also set, whatever the health, when this box
-    /// could not make the probe.
-    pub cause: String,
+    /// What the last failed probe met; nothing when it is up. Also there, whatever the health, when this box could not
+    /// make the probe.
+    pub cause: Option<Cause>,
 }
 
 /// The running checks. Their tasks end with it.
@@ -135,7 +135,7 @@ impl Drop for Running {
 struct Member {
     id: CheckId,
     tracker: Tracker,
-    cause: String,
+    cause: Option<Cause>,
     schedule: Schedule,
 }
 
@@ -144,7 +144,7 @@ impl Member {
         let adopted = spec.adopted.unwrap_or(Health::Unknown);
         let tracker = Tracker::adopted(spec.check.rise, spec.check.fall, adopted);
         let schedule = Schedule::starting(Instant::now(), phase(&id));
-        Self { id, tracker, cause: String::new(), schedule }
+        Self { id, tracker, cause: None, schedule }
     }
 
     async fn run(mut self, mut specs: watch::Receiver<CheckSpec>, verdicts: mpsc::Sender<Verdict>) {
@@ -153,7 +153,7 @@ impl Member {
             let at = self.schedule.next;
             let attempt = async {
                 sleep_until(at).await;
-                probe(&spec.check.probe, spec.target, spec.check.timeout).await
+                probe(&spec.check.probe, spec.target, &Path::Routed, spec.check.timeout).await
             };
             let result = tokio::select! {
                 changed = specs.changed() => match changed {
@@ -189,20 +189,20 @@ impl Member {
     }
 
     /// Takes the result of one probe; returns what there is to tell.
-    fn judge(&mut self, result: Result<(), ProbeError>, target: SocketAddr) -> Option<Verdict> {
+    fn judge(&mut self, result: Result<(), Cause>, target: SocketAddr) -> Option<Verdict> {
         let before = (self.tracker.health(), self.cause.clone());
         match result {
-            Err(error) if !error.counts() => self.cause = error.to_string(),
+            Err(cause) if !cause.counts() => self.cause = Some(cause),
             Ok(()) => {
                 self.tracker.observe(true);
                 if self.tracker.health() == Health::Up {
-                    self.cause.clear();
+                    self.cause = None;
                 }
             }
-            Err(error) => {
+            Err(cause) => {
                 self.tracker.observe(false);
                 if self.tracker.health() == Health::Down {
-                    self.cause = error.to_string();
+                    self.cause = Some(cause);
                 }
             }
         }

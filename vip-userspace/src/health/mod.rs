@@ -6,7 +6,9 @@
 pub mod checker;
 pub mod probe;
 pub mod state;
+pub mod way;
 
 pub use checker::{CheckId, CheckSpec, Checker, Verdict};
-pub use probe::{ProbeError, Stage, probe};
+pub use probe::probe;
 pub use state::Tracker;
+pub use way::Path;

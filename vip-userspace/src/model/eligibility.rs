@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Admin, Mac};
+use super::{Admin, Cause, Mac};
 
 /// What probing says of a member.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
@@ -88,12 +88,9 @@ pub enum Ineligible {
     /// It is checked, and no probe has ended yet.
     #[error("not probed yet")]
     NotProbed,
-    /// Its check fails.
-    #[error("down: {cause}")]
-    Down {
-        /// What the last probe met.
-        cause: String,
-    },
+    /// Its check fails: what the last probe met.
+    #[error("down: {0}")]
+    Down(Cause),
     /// By the operator's wish it keeps its flows and gets no others.
     #[error("draining")]
     Draining,
@@ -157,7 +154,7 @@ pub(super) fn standing(
     weight: u32,
     place: Result<Place, NoNeighbour>,
     health: Option<Health>,
-    cause: &str,
+    cause: Option<&Cause>,
 ) -> Standing {
     if admin == Admin::Disabled {
         return Standing::Down(Ineligible::Disabled);
@@ -169,7 +166,9 @@ pub(super) fn standing(
     match health {
         None | Some(Health::Up) => {}
         Some(Health::Unknown) => return Standing::Down(Ineligible::NotProbed),
-        Some(Health::Down) => return Standing::Down(Ineligible::Down { cause: cause.to_owned() }),
+        Some(Health::Down) => {
+            return Standing::Down(Ineligible::Down(cause.cloned().unwrap_or(Cause::BeforeStart)));
+        }
     }
     match (admin, weight) {
         (Admin::Draining, _) => Standing::Draining(place, Ineligible::Draining),
@@ -186,7 +185,7 @@ mod tests {
     fn a_member_stands_by_the_first_thing_that_speaks_against_it() {
         let here = Place::Link(Neighbour { mac: Mac([2, 0, 0, 0, 0, 1]), ifindex: 7 });
         let nowhere = || Err(NoNeighbour::NoRoute);
-        let (up, refused) = (Some(Health::Up), || Ineligible::Down { cause: "refused".into() });
+        let (up, refused) = (Some(Health::Up), || Ineligible::Down(Cause::PortClosed));
         let (enabled, draining, disabled) = (Admin::Enabled, Admin::Draining, Admin::Disabled);
         let no_neighbour = || Standing::Down(Ineligible::NoNeighbour(NoNeighbour::NoRoute));
         let cases = [
@@ -202,7 +201,7 @@ mod tests {
             (disabled, 0, nowhere(), Some(Health::Down), Standing::Down(Ineligible::Disabled)),
         ];
         for (admin, weight, place, health, expected) in cases {
-            let found = standing(admin, weight, place, health, "refused");
+            let found = standing(admin, weight, place, health, Some(&Cause::PortClosed));
             assert_eq!(found, expected, "{admin:?} {weight} {health:?}");
             assert_eq!(found.is_eligible(), found.why_not().is_none());
             assert_eq!(found.is_alive(), found.place().is_some());

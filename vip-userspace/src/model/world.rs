@@ -6,8 +6,8 @@ use std::{
 };
 
 use super::{
-    Backend, BackendName, Health, Ineligible, Intent, Mac, Member, Neighbour, NoNeighbour, Place, Service,
-    ServiceName, Standing, eligibility::standing,
+    Backend, BackendName, Cause, Health, Ineligible, Intent, Mac, Member, Neighbour, NoNeighbour, Place,
+    Service, ServiceName, Standing, eligibility::standing,
 };
 
 /// A member: a backend's part in one service.
@@ -19,7 +19,7 @@ pub struct Checked {
     /// Up, down, or not known yet.
     pub health: Health,
     /// What the last failed probe met; empty if there was none.
-    pub cause: String,
+    pub cause: Option<Cause>,
 }
 
 /// An interface of this box.
@@ -96,7 +96,7 @@ impl World {
         let checked = self.checked.get(&key);
         let health =
             service.check.as_ref().map(|_| checked.map_or(Health::Unknown, |checked| checked.health));
-        let cause = checked.map_or("", |checked| &checked.cause);
+        let cause = checked.and_then(|checked| checked.cause.as_ref());
         let admin = self.intent.admin(&service.name, &member.backend);
         standing(admin, member.weight, place, health, cause)
     }

@@ -109,14 +109,14 @@ fn state(member: &MemberStatus) -> Cell {
         Some(Ineligible::Backup) => Cell::styled("waiting", GOOD),
         Some(Ineligible::NotProbed) => Cell::styled("not-probed", WARNING),
         Some(Ineligible::NoNeighbour(_)) => Cell::styled("no-neighbour", BAD),
-        Some(Ineligible::Down { .. }) => Cell::styled("down", BAD),
+        Some(Ineligible::Down(_)) => Cell::styled("down", BAD),
     }
 }
 
 /// What the word of [`state`] leaves open.
 fn why_not(member: &MemberStatus) -> String {
     match member.why_not.as_ref().map(|why| &why.cause) {
-        Some(Ineligible::Down { cause }) => cause.clone(),
+        Some(Ineligible::Down(cause)) => cause.to_string(),
         Some(Ineligible::NoNeighbour(cause)) => cause.to_string(),
         _ if member.totals.bounced > 0 => "it sends packets back: does it have the VIP?".to_owned(),
         _ => String::new(),

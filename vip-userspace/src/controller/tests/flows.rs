@@ -38,7 +38,7 @@ fn story_with(capacity: Capacity, change: impl FnOnce(&mut Service)) -> Story {
     let controller = begin(&dataplane, world, &Default::default(), capacity);
     let mut story = Story { dataplane, controller, seconds: 0 };
     for n in 1..=5 {
-        story.controller.verdict(member(n), Health::Up, String::new());
+        story.controller.verdict(member(n), Health::Up, None);
     }
     story.controller.publish().expect("published");
     story.pass(1);
@@ -88,7 +88,7 @@ impl Story {
     }
 
     fn health(&mut self, n: u8, health: Health) {
-        self.controller.verdict(member(n), health, String::new());
+        self.controller.verdict(member(n), health, None);
         self.controller.publish().expect("published");
     }
 

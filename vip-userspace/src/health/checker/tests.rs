@@ -12,7 +12,7 @@ use std::{
 use tokio::{io::AsyncReadExt as _, net::TcpListener, task::JoinHandle, time::timeout};
 
 use super::*;
-use crate::model::Probe;
+use crate::model::{Probe, Stage};
 
 const DEADLINE: Duration = Duration::from_secs(20);
 const INTERVAL: Duration = Duration::from_millis(20);
@@ -89,17 +89,17 @@ fn checker() -> (Checker, mpsc::Receiver<Verdict>) {
     (Checker::new(sender), receiver)
 }
 
-async fn next(verdicts: &mut mpsc::Receiver<Verdict>) -> (Health, String) {
+async fn next(verdicts: &mut mpsc::Receiver<Verdict>) -> (Health, Option<Cause>) {
     let verdict = timeout(DEADLINE, verdicts.recv()).await.expect("a verdict in time").expect("a verdict");
     (verdict.health, verdict.cause)
 }
 
-fn up() -> (Health, String) {
-    (Health::Up, String::new())
+fn up() -> (Health, Option<Cause>) {
+    (Health::Up, None)
 }
 
-fn refused() -> (Health, String) {
-    (Health::Down, "connection refused".to_owned())
+fn refused() -> (Health, Option<Cause>) {
+    (Health::Down, Some(Cause::PortClosed))
 }
 
 #[tokio::test]
@@ -157,7 +157,7 @@ async fn another_cause_is_told_while_it_is_down() {
     checker.reconcile(one(wanted));
     assert_eq!(next(&mut verdicts).await, refused());
     let _server = Server::start(address).await;
-    let late = "timed out after 20 ms while waiting for the answer".to_owned();
+    let late = Some(Cause::Timeout { timeout: INTERVAL, stage: Stage::Answer });
     assert_eq!(next(&mut verdicts).await, (Health::Down, late));
 }
 

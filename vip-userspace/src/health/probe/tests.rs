@@ -1,5 +1,7 @@
 //! Probes of real servers on the loopback, good ones and bad ones.
 
+use std::io;
+
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
     net::{TcpListener, TcpSocket},
@@ -39,14 +41,14 @@ async fn server(once: &'static str, always: &'static str) -> (SocketAddr, JoinHa
 
 async fn ask(once: &'static str, always: &'static str, timeout: Duration) -> Result<(), String> {
     let (address, _) = server(once, always).await;
-    probe(&http(), address, timeout).await.map_err(|error| error.to_string())
+    probe(&http(), address, &Path::Routed, timeout).await.map_err(|error| error.to_string())
 }
 
 #[tokio::test]
 async fn an_accepted_connection_is_success_and_ends_by_rst() {
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a listener");
     let address = listener.local_addr().expect("an address");
-    probe(&Probe::Tcp, address, LONG).await.expect("success");
+    probe(&Probe::Tcp, address, &Path::Routed, LONG).await.expect("success");
     let (mut stream, _) = listener.accept().await.expect("a connection");
     let end = stream.read_u8().await.expect_err("no byte");
     assert_eq!(end.kind(), io::ErrorKind::ConnectionReset);
@@ -58,7 +60,7 @@ async fn a_port_that_nobody_listens_on_refuses() {
     bound.bind("127.0.0.1:0".parse().expect("an address")).expect("a port that stays ours");
     let address = bound.local_addr().expect("an address");
     for kind in [Probe::Tcp, http()] {
-        let error = probe(&kind, address, LONG).await.expect_err("no listener");
+        let error = probe(&kind, address, &Path::Routed, LONG).await.expect_err("no listener");
         assert_eq!(error.to_string(), "connection refused");
         assert!(error.counts());
     }
@@ -75,7 +77,7 @@ async fn a_backend_that_drops_every_packet_is_late_while_connecting() {
     while let Ok(connected) = tokio::time::timeout(SHORT, TcpStream::connect(address)).await {
         queue.push(connected.expect("a connection"));
     }
-    let error = probe(&Probe::Tcp, address, SHORT).await.expect_err("no answer");
+    let error = probe(&Probe::Tcp, address, &Path::Routed, SHORT).await.expect_err("no answer");
     assert_eq!(error.to_string(), "timed out after 50 ms while connecting");
 }
 
@@ -94,7 +96,7 @@ async fn the_status_decides() {
 #[tokio::test]
 async fn the_request_names_path_host_and_who_asks() {
     let (address, serving) = server("HTTP/1.1 204 No Content\r\n\r\n", "").await;
-    probe(&http(), address, LONG).await.expect("success");
+    probe(&http(), address, &Path::Routed, LONG).await.expect("success");
     let request = serving.await.expect("a request");
     assert!(request.starts_with("GET /health?full=1 HTTP/1.1\r\n"), "{request}");
     for line in [format!("host: {address}"), "connection: close".to_owned(), "user-agent: vip/".to_owned()] {
@@ -104,7 +106,7 @@ async fn the_request_names_path_host_and_who_asks() {
     let (address, serving) = server("HTTP/1.1 204 No Content\r\n\r\n", "").await;
     let named =
         Probe::Http { path: "/".to_owned(), host: Some("www.example".to_owned()), expect: (204, 204) };
-    probe(&named, address, LONG).await.expect("success");
+    probe(&named, address, &Path::Routed, LONG).await.expect("success");
     assert!(serving.await.expect("a request").contains("host: www.example\r\n"));
 }
 
@@ -118,7 +120,7 @@ async fn a_server_that_never_answers_is_late() {
     let late = Err("timed out after 50 ms while waiting for the answer".to_owned());
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a listener");
     let address = listener.local_addr().expect("an address");
-    let silent = probe(&http(), address, SHORT).await.map_err(|error| error.to_string());
+    let silent = probe(&http(), address, &Path::Routed, SHORT).await.map_err(|error| error.to_string());
     assert_eq!(silent, late);
     assert_eq!(ask("", "HTTP/1.1 100 Continue\r\n\r\n", SHORT).await, late, "it is always about to answer");
 }
@@ -152,18 +154,18 @@ async fn a_head_without_end_is_given_up_long_before_the_time_is_up() {
 
 #[test]
 fn what_this_box_lacks_is_not_held_against_the_backend() {
-    for code in [libc::EMFILE, libc::ENFILE, libc::ENOBUFS, libc::ENOMEM, libc::EADDRNOTAVAIL] {
-        assert!(!blame(io::Error::from_raw_os_error(code)).counts(), "{code}");
+    let blame = |code| open::blame(&io::Error::from_raw_os_error(code), Stage::Answer);
+    for code in [libc::EMFILE, libc::ENFILE, libc::ENOBUFS, libc::ENOMEM, libc::EADDRNOTAVAIL, libc::EPERM] {
+        assert!(!blame(code).counts(), "{code}");
     }
-    let full = blame(io::Error::from_raw_os_error(libc::EMFILE)).to_string();
+    let full = blame(libc::EMFILE).to_string();
     assert!(full.starts_with("the probe could not be made: Too many open files"), "{full}");
     for (code, words) in [
         (libc::ECONNREFUSED, "connection refused"),
         (libc::EHOSTUNREACH, "host unreachable"),
         (libc::ENETUNREACH, "network unreachable"),
-        (libc::ECONNRESET, "connection reset"),
+        (libc::ECONNRESET, "connection reset while waiting for the answer"),
     ] {
-        let error = blame(io::Error::from_raw_os_error(code));
-        assert_eq!((error.to_string().as_str(), error.counts()), (words, true));
+        assert_eq!((blame(code).to_string().as_str(), blame(code).counts()), (words, true));
     }
 }

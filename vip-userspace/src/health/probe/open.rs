@@ -1,0 +1,78 @@
+//! Opens the sockets of all probes, and says what an error of theirs means. It is the only place where they are made, so
+//! that all of them take the way that they are told.
+
+use std::{io, net::SocketAddr};
+
+use tokio::net::{TcpSocket, TcpStream};
+
+use crate::{
+    health::way::Path,
+    model::{Cause, Stage, Unreachable},
+};
+
+/// Where a probe goes, and how it gets there.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Target<'a> {
+    /// What is probed.
+    pub(super) address: SocketAddr,
+    /// By which way.
+    pub(super) path: &'a Path,
+}
+
+impl Target<'_> {
+    /// A connection. It ends by RST: it leaves no TIME_WAIT here, where thousands of probes an hour would use up the
+    /// ports.
+    pub(super) async fn connect(self) -> Result<TcpStream, Cause> {
+        let socket = if self.address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() };
+        let socket = socket.map_err(|error| not_made(&error))?;
+        self.path.prepare(&socket, self.address).map_err(|error| not_made(&error))?;
+        let stream = socket.connect(self.address).await.map_err(|error| blame(&error, Stage::Connect))?;
+        stream.set_zero_linger().map_err(|error| not_made(&error))?;
+        // On one box, a port that nobody listens on can connect to itself.
+        if stream.local_addr().is_ok_and(|local| local == self.address) {
+            return Err(Cause::PortClosed);
+        }
+        Ok(stream)
+    }
+}
+
+/// This box could not make the probe.
+pub(super) fn not_made(error: &io::Error) -> Cause {
+    Cause::NotMade { said: words(error) }
+}
+
+/// Tells what the member or the way to it does from what this box had no means to try.
+pub(super) fn blame(error: &io::Error, stage: Stage) -> Cause {
+    let unreachable = |what| Cause::Unreachable { what };
+    match (error.raw_os_error(), stage) {
+        (
+            Some(
+                libc::EMFILE
+                | libc::ENFILE
+                | libc::ENOBUFS
+                | libc::ENOMEM
+                | libc::EADDRNOTAVAIL
+                | libc::EPERM
+                | libc::EACCES,
+            ),
+            _,
+        ) => not_made(error),
+        (Some(libc::ECONNREFUSED), _) => Cause::PortClosed,
+        (Some(libc::ECONNRESET | libc::EPIPE | libc::ECONNABORTED), _) => Cause::Reset { stage },
+        (Some(libc::ENETUNREACH), _) => unreachable(Unreachable::Network),
+        (Some(libc::EHOSTUNREACH), _) => unreachable(Unreachable::Host),
+        (Some(libc::EPROTO | libc::ENOPROTOOPT), _) => unreachable(Unreachable::Protocol),
+        _ => Cause::Other { said: words(error) },
+    }
+}
+
+/// An I/O error without its number.
+pub(super) fn words(error: &io::Error) -> String {
+    match error.kind() {
+        // `ErrorKind` has no words for what it does not know, of which too many open files is one.
+        kind if error.raw_os_error().is_some() && kind.to_string() != "uncategorized error" => {
+            kind.to_string()
+        }
+        _ => error.to_string(),
+    }
+}
