@@ -9,19 +9,28 @@ use vip_common::{
 };
 use vip_fuzz::input::{Record, encode};
 
+use vip_userspace::plan::Tables;
+
 use crate::{
-    cases::Case,
-    world::{PORT, on_host, tables},
+    cases::{self, Case},
+    world::{PORT, on_host, tables, with_router},
 };
 
 /// Rings are cut down to so many slots.
 const SLOTS: u32 = 7;
 
-/// An input for each case.
+/// An input for each packet case, those of virtual routers among them.
 #[must_use]
-pub fn seeds(cases: &[Case]) -> Vec<Vec<u8>> {
-    let tables = on_host(&tables());
-    cases.iter().map(|case| encode(&records(case, &tables))).collect()
+pub fn seeds() -> Vec<Vec<u8>> {
+    let seeds = cases().into_iter().map(|(case, tables)| encode(&records(&case, &on_host(&tables))));
+    seeds.collect()
+}
+
+/// Each case with the director that it is about.
+fn cases() -> Vec<(Case, Tables)> {
+    let own = cases::all().into_iter().map(|case| (case, tables()));
+    let routers = cases::of_virtual_routers().into_iter().map(|case| (case, with_router(tables())));
+    own.chain(routers).collect()
 }
 
 fn records(case: &Case, tables: &HostTables) -> Vec<Record> {
@@ -120,16 +129,14 @@ mod tests {
     use vip_fuzz::decide;
 
     use super::*;
-    use crate::cases;
 
     #[test]
     fn every_case_is_a_seed_whose_packet_gets_what_it_gets_from_the_whole_director() {
-        let cases = cases::all();
-        for (case, seed) in cases.iter().zip(seeds(&cases)) {
+        for ((case, tables), seed) in cases().into_iter().zip(seeds()) {
             let actions =
                 vip_fuzz::run(&seed, &decide).unwrap_or_else(|failure| panic!("{}: {failure}", case.name));
             let got = *actions.last().expect("a frame");
-            let tables = on_host(&tables());
+            let tables = on_host(&tables);
             for frame in &case.before {
                 decide(&mut HostFrame::new(frame, PORT), &tables);
             }

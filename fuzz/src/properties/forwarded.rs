@@ -32,9 +32,11 @@ pub(super) fn check(
     ensure(owns(port, old.destination()), || "a frame for others was forwarded".into())?;
     let address = old.ip_destination().ok_or("something was forwarded that is no IP packet")?;
     ensure(old.ip_source() != Some(address), || "a packet to its own sender was forwarded".into())?;
-    let vip = Vip::of(address, tables).ok_or("a packet to no VIP was forwarded")?;
+    let vip = Vip::of(address, tables).ok_or("a packet to no VIP was forwarded")?.met_by(&old);
     let egress = addressed_to(action, before.ingress, &old, &new, &vip, tables)?;
-    ensure(vip.names(action.member), || format!("{:?} is in no ring of this VIP", action.member))?;
+    ensure(vip.names(action.member), || {
+        format!("{:?} is in no ring of a service that the packet could be to", action.member)
+    })?;
     tags(&old, &new, egress)?;
     unchanged(&old, &new, &vip)?;
     ensure(!action.opens || opens(&old, &vip), || "a packet opens a flow that is no SYN".into())

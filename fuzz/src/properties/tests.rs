@@ -16,7 +16,7 @@ use crate::{
 const VIP: [u8; 4] = [10, 200, 0, 1];
 const OWN: [u8; 6] = [2, 0, 0, 0, 0, 1];
 
-/// The tables of a director with two members, of which the second is in no ring.
+/// The tables of a director with three members, of which the second is in no ring, and the third has another port.
 fn records() -> Vec<Record> {
     let service = Service { ring_first: 1, ring_size: 7, id: 1, ..Service::zeroed() };
     let member = |low| {
@@ -32,6 +32,9 @@ fn records() -> Vec<Record> {
         Record::Slots(1, 7, Slot::of(MemberId(1))),
         Record::Member(MemberId(1), member(1)),
         Record::Member(MemberId(2), member(2)),
+        Record::Service4(ServiceKey4 { port: [0, 81], ..key }, Service { ring_first: 8, id: 2, ..service }),
+        Record::Slots(8, 7, Slot::of(MemberId(3))),
+        Record::Member(MemberId(3), member(3)),
         Record::FlowKey(1),
     ]
 }
@@ -99,12 +102,25 @@ fn a_ttl_that_is_kept_or_falls_by_more_is_found() {
 
 #[test]
 fn a_member_that_is_unknown_or_of_another_service_is_found() {
-    for id in [0, 2, 3] {
+    for id in [0, 2, 3, 4] {
         let found = spoiled(&segment(), |after, action| {
             action.member = MemberId(id);
-            after.bytes[5] = 2;
+            after.bytes[5] = u8::try_from(id).expect("a small number");
         });
         assert!(found.is_err(), "member {id}");
+    }
+    // A fragment does not say its port: it may be to either service, but to nobody else.
+    let mut fragment = segment();
+    fragment.bytes[20] |= 0x20;
+    for (id, may) in [(1, true), (2, false), (3, true)] {
+        let mut after = fragment.clone();
+        after.bytes[..6].copy_from_slice(&[2, 0, 0, 0, 1, id]);
+        after.bytes[6..12].copy_from_slice(&OWN);
+        after.bytes[22] -= 1;
+        // One hop less in the header's sum (RFC 1624).
+        after.bytes[24] += 1;
+        let checked = check(&fragment, &after, Action::transmit(MemberId(id.into()), false), &director());
+        assert_eq!(checked.is_ok(), may, "member {id}: {checked:?}");
     }
 }
 

@@ -32,6 +32,15 @@ pub(super) struct Payload<'a> {
     pub(super) bytes: &'a [u8],
 }
 
+impl Payload<'_> {
+    /// Protocol and destination port, where the packet says them for itself: it is whole, and TCP, UDP or SCTP.
+    pub(super) fn port(&self) -> Option<(u8, [u8; 2])> {
+        let has_ports = !self.is_fragment && matches!(self.protocol, 6 | 17 | 132);
+        has_ports.then_some(())?;
+        Some((self.protocol, self.bytes.get(2..4)?.try_into().ok()?))
+    }
+}
+
 impl<'a> View<'a> {
     pub(super) fn of(frame: &'a [u8]) -> Option<Self> {
         let mut network_at = 14;

@@ -4,7 +4,7 @@ use std::{fs, path::PathBuf};
 
 use anyhow::{Context as _, Result};
 use clap::Parser;
-use vip_tests::{cases, corpus};
+use vip_tests::corpus;
 
 /// Write every packet case as an input of the fuzzer.
 ///
@@ -19,7 +19,7 @@ struct Options {
 fn main() -> Result<()> {
     let directory = Options::parse().directory;
     fs::create_dir_all(&directory).with_context(|| format!("make {}", directory.display()))?;
-    for (number, seed) in corpus::seeds(&cases::all()).iter().enumerate() {
+    for (number, seed) in corpus::seeds().iter().enumerate() {
         let file = directory.join(format!("case-{number:04}"));
         fs::write(&file, seed).with_context(|| format!("write {}", file.display()))?;
     }
