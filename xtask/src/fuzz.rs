@@ -28,6 +28,11 @@ const COVERAGE: [&str; 6] = [
 ];
 /// How long is looked unless something else is asked for.
 pub(crate) const SECONDS: u32 = 60;
+/// How many inputs are tried at most until a planted mistake is found: a number and no time, so that a busy machine finds
+/// it as well, only later.
+const PLANTED_RUNS: u32 = 10_000_000;
+/// What the choices for a planted mistake start from: the same each time.
+const PLANTED_SEED: u32 = 1;
 /// Bytes of the longest input: some tables, and a few frames.
 const LONGEST: u32 = 1024;
 /// Seconds after which one input counts as a failure.
@@ -50,7 +55,7 @@ pub(crate) struct Arguments {
     #[arg(long, default_value_t = SECONDS, value_parser = clap::value_parser!(u32).range(1..))]
     seconds: u32,
     /// Plant a mistake in the decision, and fail unless it is found
-    #[arg(long, conflicts_with = "repeat")]
+    #[arg(long, conflicts_with_all = ["repeat", "seconds"])]
     planted: bool,
     /// Look for nothing: tell what the frames of these inputs get, given as files or in hex
     #[arg(long, value_name = "INPUT", num_args = 1.., conflicts_with = "seconds")]
@@ -64,7 +69,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
         return shell::become_program(&mut command);
     }
     let fuzzer = Fuzzer::build()?;
-    if arguments.planted { fuzzer.find_planted(arguments.seconds) } else { fuzzer.look(arguments.seconds) }
+    if arguments.planted { fuzzer.find_planted() } else { fuzzer.look(arguments.seconds) }
 }
 
 /// The built fuzzer and its directories.
@@ -106,7 +111,8 @@ impl Fuzzer {
     /// Looks for an input that breaks a property, and fails if there is one.
     pub(crate) fn look(&self, seconds: u32) -> Result<()> {
         let (corpus, found) = (self.dir("corpus", false)?, self.dir("found", false)?);
-        let outcome = self.run(seconds, &corpus, &found, false)?;
+        say(format!("looking for inputs that break a property, for {seconds} s"));
+        let outcome = self.run(&[format!("-max_total_time={seconds}")], &corpus, &found, false)?;
         let Some(input) = &outcome.found else {
             if !outcome.success {
                 bail!("the fuzzer failed:\n{}", outcome.last_lines());
@@ -125,15 +131,20 @@ impl Fuzzer {
     }
 
     /// Plants a mistake, and fails unless it is found.
-    pub(crate) fn find_planted(&self, seconds: u32) -> Result<()> {
+    pub(crate) fn find_planted(&self) -> Result<()> {
         let (corpus, found) = (self.dir("planted/corpus", true)?, self.dir("planted/found", true)?);
         let started = Instant::now();
-        let outcome = self.run(seconds, &corpus, &found, true)?;
+        say(format!("looking for a planted mistake, in at most {PLANTED_RUNS} inputs"));
+        let bound = [format!("-runs={PLANTED_RUNS}"), format!("-seed={PLANTED_SEED}")];
+        let outcome = self.run(&bound, &corpus, &found, true)?;
         if outcome.found.is_none() {
             bail!("{}\nfuzzing: the planted mistake was not found", outcome.last_lines());
         }
         let seconds = started.elapsed().as_secs_f32();
-        shell::print(&format!("fuzzing: the planted mistake was found in {seconds:.1} s"));
+        shell::print(&format!(
+            "fuzzing: the planted mistake was found in {seconds:.1} s, {}",
+            outcome.figures
+        ));
         Ok(())
     }
 
@@ -147,11 +158,9 @@ impl Fuzzer {
         Ok(dir)
     }
 
-    fn run(&self, seconds: u32, corpus: &Path, found: &Path, planted: bool) -> Result<Outcome> {
-        say(format!("looking for inputs that break a property, for {seconds} s"));
+    fn run(&self, bound: &[String], corpus: &Path, found: &Path, planted: bool) -> Result<Outcome> {
         let mut command = Command::new(&self.program);
-        command.args([
-            format!("-max_total_time={seconds}"),
+        command.args(bound).args([
             format!("-max_len={LONGEST}"),
             format!("-timeout={SLOWEST}"),
             format!("-artifact_prefix={}/", found.display()),

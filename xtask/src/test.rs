@@ -69,7 +69,7 @@ fn fuzzing(arguments: &Arguments) -> Counts {
         }
     };
     let mut counts = Counts::default();
-    for looked in [fuzzer.find_planted(fuzz::SECONDS), fuzzer.look(fuzz::SECONDS)] {
+    for looked in [fuzzer.find_planted(), fuzzer.look(fuzz::SECONDS)] {
         match looked {
             Ok(()) => counts.passed += 1,
             Err(error) => {
