@@ -121,7 +121,7 @@ macro_rules! steps {
         #[unsafe(no_mangle)]
         #[inline(never)]
         extern "C" fn $remember_first(case: *const Case<$address>) -> u32 {
-            // SAFETY: as above.
+            // SAFETY: the caller's case lives on its stack; the kernel checks it to be as long, or null.
             let Some(case) = (unsafe { case.as_ref() }) else { return 0 };
             u32::from(steps::remember_first::<$family, _>(&KernelTables, case))
         }

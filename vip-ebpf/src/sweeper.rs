@@ -85,7 +85,7 @@ fn look(flow: &FlowEntry, scope: u32, found: &mut Found) -> Fate {
     if fate == Fate::Held
         && let Some(word) = HELD.get_ptr_mut(flow.slot / 64)
     {
-        // SAFETY: as above.
+        // SAFETY: the pointer is to a value that lives as long as the map; one sweep runs at a time, and sets these bits alone.
         unsafe { *word |= 1 << (flow.slot % 64) };
     }
     fate
