@@ -7,6 +7,7 @@ use etherparse::{
     PacketBuilderStep, TcpHeader, checksum::Sum16BitWords,
 };
 use vip_common::headers::{Mac, TCP, UDP};
+pub use vip_fuzz::hex;
 
 use crate::world::{CLIENT_MAC, CLIENT4, CLIENT6, OWN_MAC};
 
@@ -252,10 +253,4 @@ pub fn checksummed(frame: Vec<u8>) -> Vec<u8> {
 #[must_use]
 pub fn readdressed(frame: &[u8], source: Mac, destination: Mac) -> Vec<u8> {
     edit(edit(frame.to_vec(), 0, &destination), 6, &source)
-}
-
-/// The frame as one line of hexadecimal digits.
-#[must_use]
-pub fn hex(frame: &[u8]) -> String {
-    frame.iter().map(|byte| format!("{byte:02x}")).collect()
 }

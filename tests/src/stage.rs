@@ -12,7 +12,7 @@ use anyhow::Result;
 use vip_userspace::control::protocol::{MemberStatus, Status};
 
 use crate::{
-    net::{Host, Nginx, Signal, Topology, TopologyBuilder, run, slowness, wait_for},
+    net::{Host, Nginx, Signal, Topology, TopologyBuilder, run, scaled, wait_for},
     program::{Controller, Vip},
 };
 
@@ -29,19 +29,48 @@ pub const TRACEABLE_VIPS: [IpAddr; 2] = [
 /// The group that neighbours ask in for the IPv6 one, on the link (RFC 2464, section 7; RFC 4291, section 2.7.1).
 const TRACED_GROUP: &str = "33:33:ff:00:be:ef";
 
-/// From one probe of a member to the next.
-pub const INTERVAL: Duration = Duration::from_millis(150);
-/// Time that a probe has.
-pub const TIMEOUT: Duration = Duration::from_millis(150);
-/// Good probes in a row that take a member in.
-pub const RISE: u32 = 2;
-/// Bad probes in a row that take a member out.
-pub const FALL: u32 = 3;
+/// How members are checked.
+#[derive(Clone, Copy, Debug)]
+pub struct Checks {
+    interval: Duration,
+    timeout: Duration,
+}
 
-/// The time after which a dead backend gets no new flow: `interval × fall + timeout`.
-#[must_use]
-pub fn detection() -> Duration {
-    INTERVAL * FALL + TIMEOUT
+impl Checks {
+    /// For stories of a death that tell how soon it is noticed: a machine that stands still for half a second looks dead.
+    pub const QUICK: Self =
+        Self { interval: Duration::from_millis(150), timeout: Duration::from_millis(150) };
+    /// For all others: a busy machine does not take a member out that nobody killed.
+    pub const PATIENT: Self =
+        Self { interval: Duration::from_millis(500), timeout: Duration::from_millis(400) };
+    /// Good probes in a row that take a member in.
+    pub const RISE: u32 = 2;
+    /// Bad probes in a row that take a member out.
+    pub const FALL: u32 = 3;
+
+    /// From one probe of a member to the next.
+    #[must_use]
+    pub fn interval(self) -> Duration {
+        scaled(self.interval)
+    }
+
+    /// Time that a probe has.
+    #[must_use]
+    pub fn timeout(self) -> Duration {
+        scaled(self.timeout)
+    }
+
+    /// The time that so many probes in a row take, of which the last one takes its whole time.
+    #[must_use]
+    pub fn time_of(self, probes: u32) -> Duration {
+        self.interval() * probes + self.timeout()
+    }
+
+    /// The time after which a dead backend gets no new flow: `interval × fall + timeout`.
+    #[must_use]
+    pub fn detection(self) -> Duration {
+        self.time_of(Self::FALL)
+    }
 }
 
 /// A director, its backends and its clients; removed when dropped.
@@ -54,32 +83,49 @@ pub struct Stage {
     pub vip: Vip,
     /// The network.
     pub topology: Topology,
+    checks: Checks,
 }
 
 impl Stage {
-    /// Makes the network, starts the servers and installs `vip` in `dir`, or in the director's directory. The
-    /// configuration is that of [`Self::config`]; the controller is yet to be started.
+    /// Makes the network, starts the servers and installs `vip` in the director's directory. The configuration is that of
+    /// [`Self::config`], with patient checks; the controller is yet to be started.
     ///
     /// # Errors
     /// Something can't be made.
-    pub fn build(topology: TopologyBuilder, dir: Option<&Path>) -> Result<Self> {
+    pub fn build(topology: TopologyBuilder) -> Result<Self> {
+        Self::build_with(topology, None, Checks::PATIENT)
+    }
+
+    /// The same with other checks, and `vip` in `dir`, if there is one.
+    ///
+    /// # Errors
+    /// Something can't be made.
+    pub fn build_with(topology: TopologyBuilder, dir: Option<&Path>, checks: Checks) -> Result<Self> {
         let topology = topology.build()?;
         let vip = match dir {
             Some(dir) => Vip::install(dir)?,
             None => Vip::install(&topology.director.namespace.dir()?.join("vip"))?,
         };
         let servers = topology.backends.iter().map(|host| serve(host).map(Some)).collect::<Result<_>>()?;
-        let stage = Self { controller: None, servers, vip, topology };
+        let stage = Self { controller: None, servers, vip, topology, checks };
         stage.vip.configure(&stage.config())?;
         Ok(stage)
     }
 
-    /// A stage whose controller runs and has all members in.
+    /// A stage with patient checks whose controller runs and has all members in.
     ///
     /// # Errors
     /// Something can't be made, or a member does not come in within ten seconds.
     pub fn ready(topology: TopologyBuilder) -> Result<Self> {
-        let mut stage = Self::build(topology, None)?;
+        Self::ready_with(topology, Checks::PATIENT)
+    }
+
+    /// The same with other checks.
+    ///
+    /// # Errors
+    /// As [`Self::ready`].
+    pub fn ready_with(topology: TopologyBuilder, checks: Checks) -> Result<Self> {
+        let mut stage = Self::build_with(topology, None, checks)?;
         stage.start()?;
         stage.wait_for("all members to be in", |status| {
             status.services.iter().all(|service| service.eligible == service.total)
@@ -113,7 +159,9 @@ impl Stage {
         let quoted = |names: &[&str]| {
             format!("[{}]", names.iter().map(|name| format!("{name:?}")).collect::<Vec<_>>().join(", "))
         };
-        let [interval, timeout] = [INTERVAL, TIMEOUT].map(|time| (time * slowness()).as_millis());
+        let [interval, timeout] =
+            [self.checks.interval(), self.checks.timeout()].map(|time| time.as_millis());
+        let [rise, fall] = [Checks::RISE, Checks::FALL];
         let names: Vec<_> = self.topology.backends.iter().map(|host| host.name.as_str()).collect();
         let mut text = "interfaces = [\"eth0\"]\nmode = \"native\"\n".to_owned();
         for vip in &self.topology.vips {
@@ -123,7 +171,7 @@ impl Stage {
 vip = \"{vip}\"
 port = {PORT}
 members = {}
-check = {{ http = \"/\", interval = \"{interval}ms\", timeout = \"{timeout}ms\", rise = {RISE}, fall = {FALL} }}
+check = {{ http = \"/\", interval = \"{interval}ms\", timeout = \"{timeout}ms\", rise = {rise}, fall = {fall} }}
 ",
                 service_name(*vip),
                 quoted(&names),
@@ -212,7 +260,7 @@ check = {{ http = \"/\", interval = \"{interval}ms\", timeout = \"{timeout}ms\",
     /// # Errors
     /// Something can't be pinned.
     pub fn keep(self) -> Result<()> {
-        let Self { controller, servers, mut vip, topology } = self;
+        let Self { controller, servers, mut vip, topology, checks: _ } = self;
         topology.keep(&vip.bpffs().join("switch"))?;
         servers.into_iter().flatten().for_each(|mut server| server.keep());
         controller.into_iter().for_each(|mut controller| controller.process().keep());
@@ -225,6 +273,18 @@ check = {{ http = \"/\", interval = \"{interval}ms\", timeout = \"{timeout}ms\",
 pub fn members<'a>(status: &'a Status, backend: &str) -> impl Iterator<Item = &'a MemberStatus> {
     let of_backend = move |member: &&MemberStatus| member.backend.as_str() == backend;
     status.services.iter().flat_map(|service| &service.members).filter(of_backend)
+}
+
+/// Whether a backend gets new flows of all its services.
+#[must_use]
+pub fn is_in(status: &Status, backend: &str) -> bool {
+    members(status, backend).all(|member| member.eligible)
+}
+
+/// Whether it gets new flows of none.
+#[must_use]
+pub fn is_out(status: &Status, backend: &str) -> bool {
+    members(status, backend).all(|member| !member.eligible)
 }
 
 fn serve(host: &Host) -> Result<Nginx> {

@@ -35,6 +35,8 @@ pub struct Testimony<'a> {
     backends: &'a BTreeMap<[u8; 6], String>,
     /// SYNs that the director sent on, by VIP and source port.
     openings: BTreeMap<(IpAddr, u16), Vec<Opening>>,
+    /// SYNs that the director was sent, by VIP and source port.
+    asked: BTreeMap<(IpAddr, u16), usize>,
     /// Connections whose acceptance went from a backend to the client.
     pub straight: usize,
     /// Frames from a VIP that the director sent or was sent.
@@ -49,7 +51,7 @@ impl Witness {
     pub fn listen(topology: &Topology) -> Result<Self> {
         let (director, vips) = (topology.director.mac, topology.vips.clone());
         let tap = Tap::start(topology.switch(), move |seen| {
-            let opening = seen.opens() && seen.from_mac == director && vips.contains(&seen.to);
+            let opening = seen.opens() && vips.contains(&seen.to);
             let detour = seen.from_mac == director || seen.to_mac == director;
             opening || vips.contains(&seen.from) && (seen.accepts() || detour)
         })?;
@@ -64,10 +66,12 @@ impl Witness {
     pub fn testimony(&self) -> Result<Testimony<'_>> {
         let mut openings: BTreeMap<_, Vec<_>> = BTreeMap::new();
         let mut accepted = BTreeSet::new();
-        let mut by_director = 0;
+        let (mut asked, mut by_director) = (BTreeMap::new(), 0);
         for seen in self.tap.seen()? {
             let Seen { at, from_mac, to_mac, from, to, from_port, to_port, .. } = seen;
-            if seen.opens() {
+            if seen.opens() && to_mac == self.director {
+                *asked.entry((to, from_port)).or_default() += 1;
+            } else if seen.opens() && from_mac == self.director {
                 openings.entry((to, from_port)).or_default().push(Opening { at, to_mac });
             } else if from_mac == self.director || to_mac == self.director {
                 by_director += 1;
@@ -75,11 +79,19 @@ impl Witness {
                 accepted.insert((from, to_port, seen.sequence));
             }
         }
-        Ok(Testimony { backends: &self.backends, openings, straight: accepted.len(), by_director })
+        Ok(Testimony { backends: &self.backends, openings, asked, straight: accepted.len(), by_director })
     }
 }
 
 impl Testimony<'_> {
+    /// VIPs and source ports of which the director sent fewer SYNs on than it was sent: those were lost in it. Each frame is
+    /// seen twice, where it enters the switch and where it leaves that.
+    #[must_use]
+    pub fn lost(&self) -> Vec<(IpAddr, u16)> {
+        let sent_on = |ends| self.openings.get(ends).map_or(0, Vec::len);
+        self.asked.iter().filter(|(ends, asked)| sent_on(ends) < **asked).map(|(ends, _)| *ends).collect()
+    }
+
     /// The backend that a request's SYN was sent to; none if the director sent it to none.
     #[must_use]
     pub fn owner(&self, request: &Request) -> Option<&str> {

@@ -14,7 +14,7 @@ const SOON: Duration = Duration::from_secs(10);
 
 /// A stage whose configuration asks for that mode.
 fn with_mode(mode: &str) -> Result<Stage> {
-    let stage = Stage::build(Topology::builder().backends(1), None)?;
+    let stage = Stage::build(Topology::builder().backends(1))?;
     stage.vip.configure(&stage.config().replace("\"native\"", &format!("{mode:?}")))?;
     Ok(stage)
 }

@@ -10,8 +10,9 @@ use std::{
 
 use anyhow::{Context as _, Result};
 use vip_tests::{
-    crowd::{Crowd, Kind, Mark, Stand, service},
+    crowd::{Crowd, Kind, Mark, Stand, checked, service},
     net::{Topology, wait_for},
+    stage::{is_in, is_out, members},
 };
 use vip_userspace::control::Status;
 
@@ -26,10 +27,7 @@ const TIMES: u32 = 2;
 fn services(topology: &Topology, protocols: &[&str], rest: &str) -> String {
     let members: Vec<_> =
         topology.backends.iter().take(BACKENDS.into()).map(|host| host.name.clone()).collect();
-    // Rarely enough for a busy machine.
-    let rest = format!(
-        "slots = 4099\ncheck = {{ tcp = true, port = {PORT}, interval = \"500ms\", timeout = \"400ms\", rise = 2, fall = 2 }}\n{rest}"
-    );
+    let rest = format!("slots = 4099\n{}\n{rest}", checked(PORT));
     let of_protocol = |protocol: &&str| {
         let one =
             |(vip, family)| service(&format!("{protocol}{family}"), vip, protocol, "7", &members, &rest);
@@ -58,8 +56,6 @@ impl Story {
         let topology = Topology::builder().backends(BACKENDS + 1);
         let stand = Stand::new(topology, &[PORT], |topology| services(topology, protocols, rest))?;
         let made = began.elapsed();
-        let remembers = stand.status()?.services.iter().any(|service| service.tracked_slots > 0);
-        assert!(!remembers, "nothing has changed yet");
         let crowd = Crowd::start(&stand.topology.clients[0].namespace, EVERY)?;
         let mut count = 0;
         for (kind, talks) in talks {
@@ -83,6 +79,7 @@ impl Story {
         )?;
         let mark = crowd.mark();
         let mut story = Self { stand, crowd, table, wrongs: Vec::new(), _alone: alone };
+        // On a busy machine some member may have come in late, which is a change: the table shows its slots.
         story.note("none yet", None, &mark, began)?;
         Ok(story)
     }
@@ -126,7 +123,6 @@ impl Story {
     }
 
     fn all_changes(&mut self) -> Result<()> {
-        let name = |number: u8| format!("backend{number}");
         let added = self.stand.topology.backends[usize::from(BACKENDS)].address4;
         let added6 = self.stand.topology.backends[usize::from(BACKENDS)].address6;
         let services: Vec<_> =
@@ -169,9 +165,9 @@ impl Story {
             |story| story.stand.command("backend remove backend2"),
             |status| slots(status, "backend2").count() == 0,
         )?;
-        let out = |status: &Status| eligible(status, &name(4)).all(|eligible| !eligible);
+        let out = |status: &Status| is_out(status, "backend4");
         self.step("backend4 killed", Some(4), |story| story.stand.die(4).map(drop), out)?;
-        let back = |status: &Status| eligible(status, &name(4)).all(|eligible| eligible);
+        let back = |status: &Status| is_in(status, "backend4");
         self.step("backend4 brought back", None, |story| story.stand.come_back(4), back)
     }
 
@@ -193,13 +189,7 @@ impl Story {
 }
 
 fn slots<'a>(status: &'a Status, backend: &'a str) -> impl Iterator<Item = u32> + 'a {
-    let members = status.services.iter().flat_map(|service| &service.members);
-    members.filter(move |member| member.backend.as_str() == backend).map(|member| member.slots)
-}
-
-fn eligible<'a>(status: &'a Status, backend: &'a str) -> impl Iterator<Item = bool> + 'a {
-    let members = status.services.iter().flat_map(|service| &service.members);
-    members.filter(move |member| member.backend.as_str() == backend).map(|member| member.eligible)
+    members(status, backend).map(|member| member.slots)
 }
 
 #[test]

@@ -4,9 +4,9 @@ use std::time::{Duration, Instant};
 
 use anyhow::Result;
 use vip_tests::{
-    load::{Load, PATIENCE},
-    net::{Topology, wait_for},
-    stage::{Stage, detection, members},
+    load::Load,
+    net::{Topology, scaled, wait_for},
+    stage::{Checks, Stage, is_in, is_out, members},
     witness::Witness,
 };
 use vip_userspace::control::Status;
@@ -16,17 +16,26 @@ const SOON: Duration = Duration::from_secs(10);
 const SLACK: Duration = Duration::from_secs(2);
 const EVERY: Duration = Duration::from_millis(100);
 
-fn is_in(status: &Status, backend: &str) -> bool {
-    members(status, backend).all(|member| member.eligible)
-}
-
-fn is_out(status: &Status, backend: &str) -> bool {
-    members(status, backend).all(|member| !member.eligible)
-}
-
 /// Slots of every member, by service.
 fn slots(status: &Status) -> Vec<u32> {
     status.services.iter().flat_map(|service| &service.members).map(|member| member.slots).collect()
+}
+
+#[test]
+fn a_death_is_noticed_within_the_time_that_its_checks_promise() -> Result<()> {
+    let mut stage = Stage::ready_with(Topology::builder().backends(2), Checks::QUICK)?;
+    let promised = Checks::QUICK.detection() + scaled(SLACK);
+    let mut took = Vec::new();
+    // A machine that was busy for seconds is not so at each death; a controller that is late is.
+    while took.iter().all(|took| *took > promised) && took.len() < 5 {
+        stage.wait_for("it to be in", |status| is_in(status, "backend2"))?;
+        let died = stage.die(1)?;
+        stage.wait_for("the death to be noticed", |status| is_out(status, "backend2"))?;
+        took.push(died.elapsed());
+        stage.come_back(1)?;
+    }
+    assert!(took.iter().any(|took| *took <= promised), "{promised:?} were promised, it took {took:?}");
+    Ok(())
 }
 
 #[test]
@@ -39,12 +48,13 @@ fn a_death_fails_only_requests_to_the_dead_and_only_until_it_is_noticed() -> Res
     let stream = load.stream(&stage.services(), 60);
     wait_for("load before the death", SOON, || load.requests().len() > 30)?;
 
-    let died = stage.die(1)?;
+    stage.die(1)?;
     stage.wait_for("the death to be noticed", |status| is_out(status, "backend2"))?;
     let noticed = Instant::now();
-    assert!(noticed - died <= detection() + SLACK, "noticed after {:?}", noticed - died);
-    wait_for("what began before it to end", SOON, || noticed.elapsed() > PATIENCE)?;
+    let since = load.requests().len();
+    wait_for("load after it", SOON, || load.requests().len() > since + 30)?;
     drop(stream);
+    wait_for("what began to end", SOON * 2, || load.is_idle())?;
 
     let testimony = witness.testimony()?;
     let requests = load.requests();
@@ -94,7 +104,8 @@ fn a_backend_that_returns_gets_just_its_own_slots_again() -> Result<()> {
 #[test]
 fn with_all_backends_dead_nobody_gets_an_answer_and_the_first_to_return_gives_it() -> Result<()> {
     let mut stage = Stage::ready(Topology::builder().backends(2))?;
-    let load = Load::start(&stage.topology.clients[0].namespace)?;
+    // Nobody waits long for what can't come.
+    let load = Load::impatient(&stage.topology.clients[0].namespace)?;
     for backend in [0, 1] {
         stage.die(backend)?;
     }
@@ -112,10 +123,11 @@ fn with_all_backends_dead_nobody_gets_an_answer_and_the_first_to_return_gives_it
     assert!(dropped(&stage.status()?), "packets without a backend are counted");
     stage.come_back(1)?;
     stage.wait_for("it to be taken in again", |status| is_in(status, "backend2"))?;
-    let before = load.requests().len();
+    let load = Load::start(&stage.topology.clients[0].namespace)?;
     let burst = load.burst(&stage.services(), 10);
     wait_for("the burst to end", SOON, || burst.is_done())?;
-    for request in &load.requests()[before..] {
+    assert_eq!(load.requests().len(), 20);
+    for request in load.requests() {
         assert_eq!(request.outcome.as_deref(), Ok("backend2"));
     }
     Ok(())

@@ -15,9 +15,11 @@ use vip_tests::{
 };
 use vip_userspace::control::protocol::FlowTableStatus;
 
-/// How long each flood lasts, in seconds, if not as long as [`FLOOD`].
+/// How long each flood lasts, in seconds, if not as long as [`FLOOD`]: for who tries something out.
 const FLOOD_SECONDS: &str = "VIP_TEST_FLOOD_SECONDS";
-const FLOOD: Duration = Duration::from_secs(4);
+const FLOOD: Duration = Duration::from_secs(30);
+/// So many packets are a flood, however slowly a busy machine sends them.
+const MANY: u64 = 10_000;
 const SOON: Duration = Duration::from_secs(60);
 const EVERY: Duration = Duration::from_millis(500);
 /// Talks with each service.
@@ -60,7 +62,7 @@ fn flood(stand: &Stand, crowd: &Crowd, water: Water, commands: &[&str]) -> Resul
         wait_for("a part of the flood", SOON, || began.elapsed() > seconds() * part / parts)?;
         stand.command(command)?;
     }
-    wait_for("the flood to last", SOON + seconds(), || began.elapsed() > seconds())?;
+    wait_for("the flood to last", SOON + seconds(), || began.elapsed() > seconds() && flood.sent() > MANY)?;
     let sent = flood.sent();
     drop(flood);
     let rate = sent as f64 / began.elapsed().as_secs_f64();
@@ -69,7 +71,6 @@ fn flood(stand: &Stand, crowd: &Crowd, water: Water, commands: &[&str]) -> Resul
     let broken = crowd.broken(&mark);
     assert!(broken.is_empty(), "{water:?}: {} broke: {:#?}", broken.len(), &broken[..broken.len().min(5)]);
     let after = flows(stand)?;
-    assert!(sent > 10_000, "{sent} is no flood");
     assert!(after.inserted > before.inserted && after.refused > before.refused, "{before:?} {after:?}");
     assert!(after.live <= after.capacity, "{after:?}");
     Ok(format!(

@@ -11,7 +11,7 @@ use vip_tests::{
     net::{Nginx, Seen, Tap, Topology, wait_for},
 };
 
-const SOON: Duration = Duration::from_secs(10);
+const SOON: Duration = Duration::from_secs(20);
 
 /// A client that sends to the backend's own addresses.
 struct Direct {
@@ -80,7 +80,8 @@ fn a_dead_server_refuses_new_requests_and_breaks_open_connections() -> Result<()
 
 #[test]
 fn a_server_without_a_cable_leaves_requests_unanswered() -> Result<()> {
-    let direct = Direct::new()?;
+    let mut direct = Direct::new()?;
+    direct.load = Load::impatient(&direct.topology.clients[0].namespace)?;
     direct.topology.unplug(&direct.topology.backends[0])?;
     let burst = direct.load.burst(&direct.servers(), 1);
     wait_for("the burst to end", SOON, || burst.is_done())?;

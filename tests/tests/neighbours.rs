@@ -24,7 +24,7 @@ fn has_no_mac(status: &Status, backend: &str) -> bool {
 
 #[test]
 fn a_backend_whose_mac_is_not_found_is_kept_out_and_taken_in_when_it_appears() -> Result<()> {
-    let mut stage = Stage::build(Topology::builder(), None)?;
+    let mut stage = Stage::build(Topology::builder())?;
     let absent = &stage.topology.backends[1];
     stage.topology.unplug(absent)?;
     stage.start()?;
@@ -54,7 +54,7 @@ fn a_backend_whose_mac_is_not_found_is_kept_out_and_taken_in_when_it_appears() -
 
 #[test]
 fn a_stated_mac_needs_nobody_to_answer() -> Result<()> {
-    let mut stage = Stage::build(Topology::builder().backends(1), None)?;
+    let mut stage = Stage::build(Topology::builder().backends(1))?;
     let mac = stage.topology.backends[0].mac.map(|byte| format!("{byte:02x}")).join(":");
     stage.vip.configure(&format!("{}mac = \"{mac}\"\n", stage.config()))?;
     stage.topology.director.namespace.sysctls(&[("ipv4/neigh/eth0/mcast_solicit", "1")])?;

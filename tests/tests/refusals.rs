@@ -13,7 +13,7 @@ use aya::{
 use vip_tests::{
     net::{Topology, TopologyBuilder, run},
     program::Refusal,
-    stage::{INTERVAL, Stage, TRACEABLE_VIPS},
+    stage::{Checks, Stage, TRACEABLE_VIPS},
 };
 use vip_userspace::dataplane::object;
 
@@ -46,9 +46,9 @@ fn assert_says(refusal: &Refusal, code: Option<i32>, says: &[&str]) {
 
 #[test]
 fn a_bad_configuration_is_refused_with_its_line() -> Result<()> {
-    let stage = Stage::build(topology(), None)?;
+    let stage = Stage::build(topology())?;
     let good = stage.config();
-    let interval = format!("interval = \"{INTERVAL:?}\"");
+    let interval = format!("interval = \"{}ms\"", Checks::PATIENT.interval().as_millis());
     let other_service = "\n[service.other]\nvip = \"10.200.0.7\"\nport = 80\nmembers = [\"backend1\"]\n";
     let mixed = "\n[service.mixed]\nvip = \"10.200.0.8\"\nport = 80\nmembers = [\"six\"]\ncheck = { tcp = true }\n\
                  [backend.six]\naddress = \"fd77::109\"\n";
@@ -82,7 +82,7 @@ fn a_bad_configuration_is_refused_with_its_line() -> Result<()> {
 
 #[test]
 fn an_interface_that_is_not_there_is_refused() -> Result<()> {
-    let stage = Stage::build(topology(), None)?;
+    let stage = Stage::build(topology())?;
     stage.vip.configure(&stage.config().replacen("eth0", "eth7", 1))?;
     assert_refused(&stage, &["eth7", "eth0"]);
     stage.vip.configure(&format!("egress-interfaces = [\"eth8\"]\n{}", stage.config()))?;
@@ -92,7 +92,7 @@ fn an_interface_that_is_not_there_is_refused() -> Result<()> {
 
 #[test]
 fn a_backend_behind_a_gateway_is_refused() -> Result<()> {
-    let stage = Stage::build(topology(), None)?;
+    let stage = Stage::build(topology())?;
     stage.topology.director.namespace.ip(&["route add 10.88.0.0/24 via 10.77.0.101"])?;
     stage.vip.configure(&stage.config().replacen("10.77.0.101", "10.88.0.9", 1))?;
     assert_refused(&stage, &["10.88.0.9", "gateway 10.77.0.101"]);
@@ -101,7 +101,7 @@ fn a_backend_behind_a_gateway_is_refused() -> Result<()> {
 
 #[test]
 fn an_interface_with_another_xdp_program_is_named_and_left_alone() -> Result<()> {
-    let stage = Stage::build(topology(), None)?;
+    let stage = Stage::build(topology())?;
     let mut object: Ebpf = EbpfLoader::new().load(object::MEASURE)?;
     let program: &mut Xdp =
         object.program_mut("pass").context("the object has no program pass")?.try_into()?;
@@ -127,7 +127,7 @@ fn a_second_controller_is_refused_and_the_first_goes_on() -> Result<()> {
 
 #[test]
 fn a_stale_socket_is_taken_over() -> Result<()> {
-    let mut stage = Stage::build(topology(), None)?;
+    let mut stage = Stage::build(topology())?;
     fs::create_dir_all(stage.vip.run_dir())?;
     drop(UnixListener::bind(stage.vip.socket())?);
     assert!(stage.vip.socket().exists());
@@ -139,7 +139,7 @@ fn a_stale_socket_is_taken_over() -> Result<()> {
 
 #[test]
 fn pins_of_another_layout_are_refused() -> Result<()> {
-    let stage = Stage::build(topology(), None)?;
+    let stage = Stage::build(topology())?;
     let pins = stage.vip.bpffs().join("vip/lab/v99");
     fs::create_dir_all(&pins)?;
     assert_refused(&stage, &["v99", "another layout", "vip detach"]);
@@ -151,7 +151,7 @@ fn pins_of_another_layout_are_refused() -> Result<()> {
 
 #[test]
 fn a_directory_without_a_bpf_file_system_is_refused() -> Result<()> {
-    let stage = Stage::build(topology(), None)?;
+    let stage = Stage::build(topology())?;
     let elsewhere = stage.vip.dir().display().to_string();
     let config = stage.vip.config().display().to_string();
     let director = &stage.topology.director.namespace;
@@ -164,7 +164,7 @@ fn a_directory_without_a_bpf_file_system_is_refused() -> Result<()> {
 
 #[test]
 fn nobody_but_root_can_run_it() -> Result<()> {
-    let stage = Stage::build(topology(), None)?;
+    let stage = Stage::build(topology())?;
     // Where everybody may look, unlike in the directory of a build.
     let dir = stage.topology.director.namespace.dir()?.join("for-all");
     fs::create_dir_all(&dir)?;
@@ -184,7 +184,7 @@ fn nobody_but_root_can_run_it() -> Result<()> {
 
 #[test]
 fn an_old_kernel_is_refused() -> Result<()> {
-    let stage = Stage::build(topology(), None)?;
+    let stage = Stage::build(topology())?;
     let config = stage.vip.config().display().to_string();
     let mut command = stage.topology.director.namespace.command("setarch");
     command.arg("--uname-2.6").arg(stage.vip.program()).args(stage.vip.options());
@@ -196,7 +196,7 @@ fn an_old_kernel_is_refused() -> Result<()> {
 
 #[test]
 fn verbs_without_a_controller_say_so_and_a_bad_command_line_is_usage() -> Result<()> {
-    let stage = Stage::build(topology(), None)?;
+    let stage = Stage::build(topology())?;
     let director = &stage.topology.director.namespace;
     let refusal =
         |arguments: &[&str]| Refusal::of(&mut stage.vip.command(director, arguments), stage.vip.dir());

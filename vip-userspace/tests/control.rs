@@ -246,7 +246,8 @@ async fn half_open_connections_hinder_nobody() {
     slow.write_all(head).await.expect("send");
     let started = Instant::now();
     assert_eq!(controller.client().status().await, Ok(status()));
-    assert!(started.elapsed() < Duration::from_secs(2), "it took {:?}", started.elapsed());
+    // Sooner than the server gives up on one of them, which is after five seconds.
+    assert!(started.elapsed() < Duration::from_secs(4), "it took {:?}", started.elapsed());
     drop((open, slow));
 }
 

@@ -25,7 +25,7 @@ use tokio::{
 pub use self::{
     echo::Echoes,
     flood::{Flood, Water, dam},
-    stand::{Stand, service},
+    stand::{Stand, checked, service},
     talk::{End, Kind, Talk},
 };
 use crate::net::Namespace;

@@ -12,7 +12,7 @@ use vip_userspace::control::Status;
 
 use super::Echoes;
 use crate::{
-    net::{Topology, TopologyBuilder, wait_for},
+    net::{Topology, TopologyBuilder, scaled, wait_for},
     program::{Controller, Vip},
 };
 
@@ -44,6 +44,15 @@ pub fn service(
 ) -> String {
     format!(
         "[service.{name}]\nvip = \"{vip}\"\nport = {port}\nprotocol = \"{protocol}\"\nmembers = {members:?}\n{rest}\n\n"
+    )
+}
+
+/// A line of a service that checks its members by TCP on `port`: rarely enough for a busy machine.
+#[must_use]
+pub fn checked(port: u16) -> String {
+    let [interval, timeout] = [500, 400].map(|millis| scaled(Duration::from_millis(millis)).as_millis());
+    format!(
+        "check = {{ tcp = true, port = {port}, interval = \"{interval}ms\", timeout = \"{timeout}ms\", rise = 2, fall = 3 }}"
     )
 }
 

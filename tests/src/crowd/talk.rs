@@ -17,13 +17,14 @@ use super::{
     Page,
     echo::{ANSWER, QUESTION},
 };
+use crate::net::scaled;
 
 /// How long TCP may repeat a segment until its talk counts as broken; so long it may also take to connect.
 const PATIENCE: Duration = Duration::from_secs(12);
-/// How long a datagram's answer may take.
+/// How long the next datagram waits for an answer to this one.
 const ANSWERED: Duration = Duration::from_millis(900);
-/// Datagrams in a row without an answer after which their talk counts as broken.
-const LOST: u32 = 8;
+/// Time without any answer to a datagram after which their talk counts as broken.
+const SILENCE: Duration = Duration::from_secs(8);
 
 /// What a talk goes over.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -137,7 +138,9 @@ pub(super) async fn talk(kind: Kind, server: SocketAddr, every: Duration, page: 
 }
 
 async fn over_tcp(server: SocketAddr, every: Duration, page: &Page) -> io::Result<End> {
-    let Ok(stream) = timeout(PATIENCE, TcpStream::connect(server)).await else { return Ok(End::Silent) };
+    let Ok(stream) = timeout(scaled(PATIENCE), TcpStream::connect(server)).await else {
+        return Ok(End::Silent);
+    };
     let mut stream = stream?;
     stream.set_nodelay(true)?;
     let port = stream.local_addr()?.port();
@@ -149,7 +152,7 @@ async fn over_tcp(server: SocketAddr, every: Duration, page: &Page) -> io::Resul
             stream.write_all(&number.to_be_bytes()).await?;
             stream.read_exact(&mut answer).await
         };
-        match timeout(PATIENCE, exchange).await {
+        match timeout(scaled(PATIENCE), exchange).await {
             Err(_) => return Ok(End::Silent),
             Ok(done) => drop(done?),
         }
@@ -173,22 +176,19 @@ async fn over_udp(server: SocketAddr, every: Duration, page: &Page) -> io::Resul
     socket.connect(server).await?;
     let port = socket.local_addr()?.port();
     page.write(|talk| talk.port = port);
-    let mut lost = 0;
+    let mut heard = Instant::now();
     for number in 0_u64.. {
         let asked = Instant::now();
         socket.send(&number.to_be_bytes()).await?;
-        match timeout(ANSWERED.min(every), answer_to(&socket, number)).await {
-            Err(_) => lost += 1,
+        match timeout(ANSWERED.min(every), answer_to(&socket, number, &mut heard)).await {
+            Err(_) if heard.elapsed() > scaled(SILENCE) => return Ok(End::Silent),
+            Err(_) => {}
             Ok(by) => {
-                lost = 0;
                 let by = by?;
                 if let Some(other) = page.write(|talk| talk.answered(by, asked)) {
                     return Ok(End::Moved(other));
                 }
             }
-        }
-        if lost == LOST {
-            return Ok(End::Silent);
         }
         if page.is_to_end() {
             break;
@@ -198,12 +198,14 @@ async fn over_udp(server: SocketAddr, every: Duration, page: &Page) -> io::Resul
     Ok(End::Closed)
 }
 
-/// Who answers a question; late answers to earlier ones are skipped.
-async fn answer_to(socket: &UdpSocket, number: u64) -> io::Result<u8> {
+/// Who answers a question; late answers to earlier ones are skipped, but `heard`.
+async fn answer_to(socket: &UdpSocket, number: u64, heard: &mut Instant) -> io::Result<u8> {
     const { assert!(QUESTION == size_of::<u64>()) };
     loop {
         let mut answer = [0; ANSWER];
-        if socket.recv(&mut answer).await? == ANSWER && answer[1..] == number.to_be_bytes() {
+        let len = socket.recv(&mut answer).await?;
+        *heard = Instant::now();
+        if len == ANSWER && answer[1..] == number.to_be_bytes() {
             return Ok(answer[0]);
         }
     }

@@ -6,12 +6,12 @@ use anyhow::Result;
 use vip_userspace::control::Status;
 
 use super::{
-    show::{EVERY, Show, VICTIM, promise},
+    show::{CHECKS, EVERY, Show, VICTIM, promise},
     spread,
 };
 use crate::{
-    load::{PATIENCE, failed},
-    stage::{INTERVAL, RISE, TIMEOUT, members},
+    load::{SHORT_PATIENCE, failed},
+    stage::{Checks, members},
 };
 
 const STEP: &str = "return";
@@ -39,14 +39,14 @@ pub(super) fn run(show: &mut Show) -> Result<()> {
         show.stage.status().is_ok_and(is_in)
     })?;
     let taken_in = Instant::now();
-    let promised = INTERVAL * RISE + TIMEOUT + SLACK;
+    let promised = CHECKS.time_of(Checks::RISE) + SLACK;
     let took = taken_in - back;
-    let expected = format!("taken in within {}", promise(RISE, SLACK));
+    let expected = format!("taken in within {}", promise(Checks::RISE, SLACK));
     show.expect(STEP, expected, format!("{} ms", took.as_millis()), took <= promised);
 
     let requests = spread::connect(show, CONNECTIONS)?;
     spread::judge(show, STEP, &requests);
-    show.pass("load after the return", AFTER + PATIENCE)?;
+    show.pass("load after the return", AFTER + SHORT_PATIENCE)?;
     lost(show, back, taken_in)?;
     let meanwhile = show.load.connections().split_off(first);
     let broken = meanwhile.iter().filter(|connection| connection.broken.is_some()).count();
@@ -61,9 +61,9 @@ pub(super) fn run(show: &mut Show) -> Result<()> {
 /// Requests that were under way while slots went back may have lost their backend amid: they are shown. Later ones must
 /// not.
 fn lost(show: &mut Show, back: Instant, taken_in: Instant) -> Result<()> {
-    let moving = show.requests(back - PATIENCE, taken_in);
+    let moving = show.requests(back - SHORT_PATIENCE, taken_in);
     let under_way = failed(&moving);
-    let later = show.requests(taken_in, Instant::now() - PATIENCE);
+    let later = show.requests(taken_in, Instant::now() - SHORT_PATIENCE);
     let late = failed(&later);
     show.screen.say(&format!(
         "    of {} requests about the moment of its return, {} failed",

@@ -9,10 +9,10 @@ use std::{
 use anyhow::Result;
 use vip_userspace::control::Status;
 
-use super::show::{EVERY, OPEN, Show, VICTIM, promise};
+use super::show::{CHECKS, EVERY, OPEN, Show, VICTIM, promise};
 use crate::{
-    load::{PATIENCE, failed},
-    stage::{FALL, detection, members},
+    load::{SHORT_PATIENCE, failed},
+    stage::{Checks, members},
 };
 
 const STEP: &str = "death";
@@ -63,13 +63,13 @@ pub(super) fn run(show: &mut Show) -> Result<()> {
 
 fn detected(show: &mut Show, death: &Death) {
     let took = death.noticed - death.died;
-    let expected = format!("noticed within {}", promise(FALL, SLACK));
-    show.expect(STEP, expected, format!("{} ms", took.as_millis()), took <= detection() + SLACK);
+    let expected = format!("noticed within {}", promise(Checks::FALL, SLACK));
+    show.expect(STEP, expected, format!("{} ms", took.as_millis()), took <= CHECKS.detection() + SLACK);
 }
 
 fn requests(show: &mut Show, death: &Death, victim: &str) -> Result<()> {
     // What began just before the death may still have been under way.
-    let all = show.requests(death.died - PATIENCE, death.ended - PATIENCE);
+    let all = show.requests(death.died - SHORT_PATIENCE, death.ended - SHORT_PATIENCE);
     let failed = failed(&all);
     let testimony = show.witness.testimony()?;
     let others = failed.iter().filter(|request| testimony.owner(request) != Some(victim)).count();

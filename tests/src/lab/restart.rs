@@ -8,7 +8,7 @@ use vip_userspace::control::protocol::Status;
 
 use super::show::Show;
 use crate::{
-    load::{PATIENCE, failed},
+    load::{SHORT_PATIENCE, failed},
     net::Signal,
 };
 
@@ -46,8 +46,8 @@ pub(super) fn run(show: &mut Show) -> Result<()> {
         if same { "no slot moved" } else { "slots moved" },
         same,
     );
-    show.pass("the last requests", PATIENCE)?;
-    let all = show.requests(killed, Instant::now() - PATIENCE);
+    show.pass("the last requests", SHORT_PATIENCE)?;
+    let all = show.requests(killed, Instant::now() - SHORT_PATIENCE);
     let lost = failed(&all);
     show.list(&lost, killed)?;
     show.expect(

@@ -14,10 +14,12 @@ use super::{
 use crate::{
     load::{Load, Request, Stream},
     net::Topology,
-    stage::{INTERVAL, Stage, TIMEOUT},
+    stage::{Checks, Stage},
     witness::Witness,
 };
 
+/// How members are checked: a death is to be noticed while people watch.
+pub(super) const CHECKS: Checks = Checks::QUICK;
 /// Steps of the show, setting up included.
 pub(super) const STEPS: u64 = 5;
 /// The backend that dies, counted from 0.
@@ -58,7 +60,7 @@ impl Show {
         screen.doing("making the network");
         let began = Instant::now();
         let topology = Topology::builder().prefix(place.name()).backends(BACKENDS);
-        let mut stage = Stage::build(topology, Some(&place.vip()))?;
+        let mut stage = Stage::build_with(topology, Some(&place.vip()), CHECKS)?;
         interrupt.check()?;
         screen.doing("starting the controller");
         stage.start()?;
@@ -67,7 +69,7 @@ impl Show {
                 .status()
                 .is_ok_and(|status| status.services.iter().all(|service| service.eligible == service.total))
         })?;
-        let load = Load::start(&stage.topology.clients[0].namespace)?;
+        let load = Load::impatient(&stage.topology.clients[0].namespace)?;
         let witness = Witness::listen(&stage.topology)?;
         let report = Report::default();
         let mut show =
@@ -183,7 +185,7 @@ impl Show {
 
 /// After how many probes in a row a verdict falls, how long that takes, and what a busy machine is granted.
 pub(super) fn promise(probes: u32, slack: Duration) -> String {
-    let (interval, timeout) = (INTERVAL.as_millis(), TIMEOUT.as_millis());
-    let whole = (INTERVAL * probes + TIMEOUT).as_millis();
+    let (interval, timeout) = (CHECKS.interval().as_millis(), CHECKS.timeout().as_millis());
+    let whole = CHECKS.time_of(probes).as_millis();
     format!("{whole} ms ({interval} × {probes} + {timeout}), slack {} ms", slack.as_millis())
 }

@@ -24,13 +24,14 @@ pub use book::{Connection, Request, failed, shares};
 pub use http::Failure;
 use http::{Http, Source, within};
 
-use crate::net::{Namespace, slowness};
+use crate::net::{Namespace, scaled};
 
-/// Time that a new connection and its request have. Less than the second after which TCP repeats a SYN: one that was
-/// lost is a failure.
-pub const PATIENCE: Duration = Duration::from_millis(900);
-/// Time that a request on an open connection has: TCP may repeat it, for the user that is no break.
-pub const LONG_PATIENCE: Duration = Duration::from_secs(5);
+/// Time that a request has, on a new connection or an open one: TCP may repeat it, for the user that is no break. So much
+/// that a busy machine is not taken for a loss, which is for a witness to tell.
+const PATIENCE: Duration = Duration::from_secs(10);
+/// Time that a new connection and its request have where each loss is to be felt: less than the second after which TCP
+/// repeats a SYN.
+pub const SHORT_PATIENCE: Duration = Duration::from_millis(900);
 
 /// New connections that are open at once, in a burst.
 const AT_ONCE: usize = 16;
@@ -38,6 +39,7 @@ const AT_ONCE: usize = 16;
 /// A client under load; all its connections end when it is dropped.
 #[derive(Debug)]
 pub struct Load {
+    patience: Duration,
     book: Arc<Mutex<Book>>,
     runtime: Handle,
     stop: Option<oneshot::Sender<()>>,
@@ -46,6 +48,8 @@ pub struct Load {
 
 #[derive(Default, Debug)]
 struct Book {
+    /// Requests on new connections that have begun.
+    begun: usize,
     requests: Vec<Request>,
     connections: Vec<Connection>,
 }
@@ -66,6 +70,18 @@ impl Load {
     /// # Errors
     /// The namespace can't be entered.
     pub fn start(client: &Namespace) -> Result<Self> {
+        Self::with_patience(client, PATIENCE)
+    }
+
+    /// The same, but a new connection has [`SHORT_PATIENCE`] alone.
+    ///
+    /// # Errors
+    /// As [`Self::start`].
+    pub fn impatient(client: &Namespace) -> Result<Self> {
+        Self::with_patience(client, SHORT_PATIENCE)
+    }
+
+    fn with_patience(client: &Namespace, patience: Duration) -> Result<Self> {
         let (stop, stopped) = oneshot::channel();
         let (ready, runtime) = mpsc::channel();
         let thread = client.spawn(move || {
@@ -77,19 +93,19 @@ impl Load {
             }
         })?;
         let runtime = runtime.recv().context("start the client's runtime")?;
-        Ok(Self { book: Arc::default(), runtime, stop: Some(stop), thread: Some(thread) })
+        Ok(Self { patience, book: Arc::default(), runtime, stop: Some(stop), thread: Some(thread) })
     }
 
     /// Begins `per_second` new connections every second, to the servers in turn.
     #[must_use]
     pub fn stream(&self, servers: &[SocketAddr], per_second: u32) -> Stream {
-        let (servers, book) = (servers.to_vec(), Arc::clone(&self.book));
+        let (servers, book, patience) = (servers.to_vec(), Arc::clone(&self.book), self.patience);
         let stream = self.runtime.spawn(async move {
             let mut ticks = interval(Duration::from_secs(1) / per_second);
             ticks.set_missed_tick_behavior(MissedTickBehavior::Skip);
             for server in servers.iter().cycle() {
                 ticks.tick().await;
-                task::spawn(request(*server, Arc::clone(&book)));
+                task::spawn(request(*server, patience, Arc::clone(&book)));
             }
         });
         Stream(stream.abort_handle())
@@ -98,7 +114,7 @@ impl Load {
     /// Makes `count` new connections to each server, as fast as 16 at a time are.
     #[must_use]
     pub fn burst(&self, servers: &[SocketAddr], count: usize) -> Pending {
-        let (servers, book) = (servers.to_vec(), Arc::clone(&self.book));
+        let (servers, book, patience) = (servers.to_vec(), Arc::clone(&self.book), self.patience);
         let room = Arc::new(Semaphore::new(AT_ONCE));
         let task = self.runtime.spawn(async move {
             let mut tasks = task::JoinSet::new();
@@ -106,7 +122,7 @@ impl Load {
                 let (room, book, server) = (Arc::clone(&room), Arc::clone(&book), *server);
                 tasks.spawn(async move {
                     if let Ok(_place) = room.acquire().await {
-                        request(server, book).await;
+                        request(server, patience, book).await;
                     }
                 });
             }
@@ -142,6 +158,13 @@ impl Load {
         lock(&self.book).requests.clone()
     }
 
+    /// Whether each request on a new connection that has begun has also ended.
+    #[must_use]
+    pub fn is_idle(&self) -> bool {
+        let book = lock(&self.book);
+        book.begun == book.requests.len()
+    }
+
     /// All connections that were to stay open.
     #[must_use]
     pub fn connections(&self) -> Vec<Connection> {
@@ -169,9 +192,10 @@ impl Pending {
     }
 }
 
-async fn request(server: SocketAddr, book: Arc<Mutex<Book>>) {
+async fn request(server: SocketAddr, patience: Duration, book: Arc<Mutex<Book>>) {
+    lock(&book).begun += 1;
     let started = Instant::now();
-    let until = within(PATIENCE * slowness());
+    let until = within(scaled(patience));
     let (port, outcome) = match Source::new(server) {
         Err(error) => (0, Err(Failure::Other(error.to_string()))),
         Ok(source) => (source.port, exchange(source, server, until).await),
@@ -203,12 +227,12 @@ async fn converse(
 ) -> Result<Infallible, Failure> {
     let source = Source::new(server).map_err(|error| Failure::Other(error.to_string()))?;
     record.write(|connection| connection.port = source.port);
-    let mut http = Http::open(source, server, within(LONG_PATIENCE)).await?;
+    let mut http = Http::open(source, server, within(scaled(PATIENCE))).await?;
     let mut first = Some(first);
     loop {
         let asked = Instant::now();
         let next = within(every);
-        let backend = http.ask(within(LONG_PATIENCE)).await?;
+        let backend = http.ask(within(scaled(PATIENCE))).await?;
         record.write(|connection| {
             connection.answers += 1;
             connection.slowest = connection.slowest.max(asked.elapsed());

@@ -24,4 +24,4 @@ pub use tap::{Seen, Tap};
 pub use tool::{require_root, run, run_with_input};
 pub use topology::{DEFAULT_VIPS, Topology, TopologyBuilder};
 pub(crate) use topology::{format_mac, random_prefix};
-pub use wait::{slowness, wait_for};
+pub use wait::{scaled, wait_for};

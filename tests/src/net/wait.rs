@@ -15,11 +15,16 @@ const POLL: Duration = Duration::from_millis(2);
 const SLOWNESS: &str = "VIP_TEST_SLOWNESS";
 
 /// How many times longer than on a machine for tests everything may take on this one.
-#[must_use]
-pub fn slowness() -> u32 {
+fn slowness() -> u32 {
     static SLOWNESS_HERE: LazyLock<u32> =
         LazyLock::new(|| env::var(SLOWNESS).ok().and_then(|text| text.parse().ok()).unwrap_or(1));
     *SLOWNESS_HERE
+}
+
+/// So long on a machine for tests: as much longer as this one is slower.
+#[must_use]
+pub fn scaled(time: Duration) -> Duration {
+    time * slowness()
 }
 
 /// Looks at `condition` every 2 ms until it holds, and says how long that took. A slow machine gets more time.
@@ -27,7 +32,7 @@ pub fn slowness() -> u32 {
 /// # Errors
 /// It does not hold `within` that time; `what` was waited for.
 pub fn wait_for(what: &str, within: Duration, mut condition: impl FnMut() -> bool) -> Result<Duration> {
-    let within = within * slowness();
+    let within = scaled(within);
     let start = Instant::now();
     while !condition() {
         ensure!(start.elapsed() < within, "waited {within:?} in vain for {what}");
