@@ -283,7 +283,7 @@ impl Story {
     fn health(&mut self, n: u8, up: bool) {
         let health = if up { Health::Up } else { Health::Down };
         self.losses[usize::from(n)] += u32::from(!up);
-        self.controller.verdict((self.service.name.clone(), backend(n).name), health, String::new());
+        self.controller.verdict((self.service.name.clone(), backend(n).name), health, None);
         self.publish();
     }
 
