@@ -4,12 +4,12 @@
 use std::{collections::BTreeMap, time::Duration};
 
 use anyhow::Context as _;
-use vip_common::tables::InsertCount;
+use vip_common::tables::{InsertCount, TICK_BITS};
 
 use crate::{
     dataplane::{Dataplane, Swept},
     model::ServiceName,
-    plan::{Composer, Numbers, Tables},
+    plan::{Budget, Composer, Numbers, Tables},
     ring::remember::GRACE,
 };
 
@@ -27,7 +27,7 @@ pub(super) struct FlowTable {
     last_sweep: Option<LastSweep>,
     /// When tables were last written that could not be written before.
     repaired: Option<Duration>,
-    /// Time from one sweep to the next, by the shortest window of what was tracked last.
+    /// Time from one sweep to the next, by the shortest window, or idle time, of what was tracked last.
     interval: Option<Duration>,
     /// What services had written, and were refused, at the last sweep.
     inserts: BTreeMap<u32, InsertCount>,
@@ -54,7 +54,13 @@ impl FlowTable {
         published: &Tables,
         now: Duration,
     ) -> anyhow::Result<Refusals> {
-        let shortest = composer.tracking().map(|(_, window)| window).min();
+        let terms_of = |name: &ServiceName| published.terms.get(&numbers.places_of(name)?.id);
+        // Where every flow is tracked, entries end by their idle time, whatever the window is.
+        let lasting = |(name, window): (&ServiceName, Duration)| match terms_of(name) {
+            Some(terms) if terms.always != 0 => Duration::from_nanos(u64::from(terms.idle) << TICK_BITS),
+            _ => window,
+        };
+        let shortest = composer.tracking().map(lasting).min();
         if let Some(window) = shortest {
             self.interval = Some((window / 2).clamp(OFTEN, RARELY));
         }
@@ -99,7 +105,7 @@ impl FlowTable {
         Ok(refusals)
     }
 
-    /// Entries in use by the number of each service that tracks: those of the last sweep, and all written since.
+    /// Entries in use by the number of each service: those of the last sweep, and of those that track all written since.
     fn live<D: Dataplane>(
         &self,
         dataplane: &D,
@@ -111,9 +117,7 @@ impl FlowTable {
         let labels = numbers.labels();
         for (id, flows) in of_members.into_iter().flatten() {
             let service = labels.get(id).and_then(|(service, _)| numbers.places_of(service));
-            if let Some(places) = service {
-                *live.entry(places.id).or_default() += flows;
-            }
+            *live.entry(service.map_or(Budget::GONE, |places| places.id)).or_default() += flows;
         }
         for places in composer.tracking().filter_map(|(name, _)| numbers.places_of(name)) {
             let inserted = dataplane.inserts(places.id)?.inserted;

@@ -23,7 +23,7 @@ use vip_common::{
 };
 
 pub use addresses::entry_of;
-pub use budget::Budget;
+pub use budget::{Budget, Shares};
 pub use compose::Composer;
 pub use numbers::{Full, Numbers, ResizedRing, RingPlace};
 pub use tables::Tables;

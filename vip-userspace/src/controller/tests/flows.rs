@@ -267,3 +267,16 @@ fn in_turns_every_flow_is_tracked_and_each_member_has_its_share_to_a_flow() {
     let flows = story.begin();
     assert_eq!((has(&flows, 3), has(&flows, 4)), (1000, 1000));
 }
+
+#[test]
+fn in_turns_the_table_is_swept_by_the_idle_time_and_not_by_a_window_of_nothing() {
+    let mut story = story(|service| {
+        service.scheduler = Scheduler::RoundRobin;
+        service.window = Some(Duration::ZERO);
+    });
+    story.begin();
+    story.pass(10);
+    let before = story.dataplane.sweeps();
+    story.pass(40);
+    assert_eq!(story.dataplane.sweeps() - before, 4);
+}

@@ -15,7 +15,7 @@ use self::{
     members::Members,
     ring::{Recipe, ServiceRing},
 };
-use super::{Budget, Numbers, Tables, addresses};
+use super::{Budget, Numbers, Shares, Tables, addresses};
 use crate::{
     model::{
         Ineligible, NoNeighbour, OnDead, Service, ServiceName, Standing, World, capacity::OWN_ADDRESSES,
@@ -177,9 +177,13 @@ impl Composer {
     fn add_terms(&self, world: &World, numbers: &Numbers, tables: &mut Tables) {
         let services = world.intent.services();
         let is_ipv4 = |name: &ServiceName| services.get(name).is_some_and(|of| of.address.vip.is_ipv4());
-        let (ipv4, ipv6): (Vec<_>, Vec<_>) =
-            self.tracking().map(|(name, _)| is_ipv4(name)).partition(|ipv4| *ipv4);
-        let sharing = |name| if is_ipv4(name) { ipv4.len() } else { ipv6.len() };
+        let gone = Shares { tracking: 0, live: self.budget.live(Budget::GONE) };
+        let (mut ipv4, mut ipv6) = (gone, gone);
+        for (name, ring) in &self.rings {
+            let shares = if is_ipv4(name) { &mut ipv4 } else { &mut ipv6 };
+            shares.tracking += u32::from(ring.tracks());
+            shares.live += numbers.places_of(name).map_or(0, |places| self.budget.live(places.id));
+        }
         for (name, ring) in &self.rings {
             let (Some(places), Some(service)) = (numbers.places_of(name), services.get(name)) else {
                 continue;
@@ -191,9 +195,9 @@ impl Composer {
                 always: u32::from(ring.turns().is_some()),
             };
             if ring.tracks() {
-                let sharing = u32::try_from(sharing(name)).unwrap_or(u32::MAX);
+                let shares = if is_ipv4(name) { ipv4 } else { ipv6 };
                 terms.period = self.budget.period();
-                terms.allowance = self.budget.allowance(places.id, sharing);
+                terms.allowance = self.budget.allowance(places.id, shares);
             }
             tables.terms.insert(places.id, terms);
         }
