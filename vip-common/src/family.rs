@@ -23,6 +23,9 @@ pub trait Family {
 
     /// IP protocol number of its ICMP.
     const ICMP: u8;
+    /// Headers may stand between the IP header and the payload: of a later fragment, or of a packet that was cut short, the
+    /// payload's protocol may not be known.
+    const EXTENDS: bool;
 
     /// True if the header says that it is of this version.
     fn is_version(header: &Self::Header) -> bool;
@@ -83,6 +86,7 @@ impl Family for V4 {
     type FlowId = FlowId4;
 
     const ICMP: u8 = ICMP;
+    const EXTENDS: bool = false;
 
     #[inline(always)]
     fn is_version(header: &Ipv4) -> bool {
@@ -197,6 +201,7 @@ impl Family for V6 {
     type FlowId = FlowId6;
 
     const ICMP: u8 = ICMPV6;
+    const EXTENDS: bool = true;
 
     #[inline(always)]
     fn is_version(header: &Ipv6) -> bool {

@@ -235,10 +235,10 @@ fn to_service<I: Family, T: Tables>(
     let service = &mut case.service;
     let mut reason = Reason::Forwarded;
     let by_addresses = service.has(Service::BY_ADDRESSES);
-    if packet.part == Part::Later && about == About::Itself && !by_addresses {
+    if packet.part == Part::Later && about == About::Itself {
         // A later fragment goes after its first one, if that was seen.
         case.found = tables.fragment(&fragment_id::<I>(packet), tables.clock());
-        if case.found == MemberId::NOBODY {
+        if case.found == MemberId::NOBODY && !by_addresses {
             reason = Reason::FragmentBeforeFirst;
         }
     }
@@ -246,7 +246,9 @@ fn to_service<I: Family, T: Tables>(
         reason = Reason::QuoteWithoutPorts;
     }
     if by_addresses || !packet.has_ports {
-        let protocol = if packet.unknown { 0 } else { packet.flow.protocol };
+        // Where later fragments may not know their protocol, it makes no difference for the first one.
+        let no_protocol = packet.unknown || (by_addresses && I::EXTENDS);
+        let protocol = if no_protocol { 0 } else { packet.flow.protocol };
         packet.flow = Flow::by_addresses(packet.flow.source, packet.flow.destination, protocol);
     }
     // An error is answered by none, whatever it quotes.

@@ -143,7 +143,7 @@ pub fn owner<I: Family, T: Tables>(tables: &T, case: &Case<I::Address>) -> u64 {
 /// [`Steps::remember_first`], which needs no frame.
 #[inline(always)]
 pub fn remember_first<I: Family, T: Tables>(tables: &T, case: &Case<I::Address>) -> bool {
-    let needed = case.remembered && !case.service.has(Service::BY_ADDRESSES);
+    let needed = case.remembered && case.action.reason != Reason::Bounced;
     if needed {
         let owner = FragmentOwner { member: case.action.member, zero: 0, at: tables.clock() };
         tables.remember_fragment(&fragment_id::<I>(&case.packet), &owner);

@@ -13,7 +13,7 @@ use crate::{
     },
     world::{
         CLOSED, SPREAD, VIP4, VIP6,
-        special::{HERE, HERE_MEMBER, NEW_MEMBER, SHUT, WHOLE, WIDE},
+        special::{HERE, HERE_MEMBER, NEW_MEMBER, PEER_MEMBER, SHUT, WHOLE, WIDE, WITHIN},
         spread::{by_addresses4, by_addresses6, owner4, owner6},
     },
 };
@@ -28,6 +28,7 @@ pub(super) fn cases() -> Vec<Case> {
     }
     cases.extend(elsewhere());
     cases.extend(whole());
+    cases.extend(of_other_services());
     cases.extend(tiny());
     cases.extend(atomic());
     cases
@@ -160,7 +161,8 @@ fn elsewhere() -> Vec<Case> {
 
 /// A service that places all packets by addresses: fragments meet in any order, and nothing is counted.
 fn whole() -> Vec<Case> {
-    let (owner4, owner6) = (by_addresses4(WHOLE.v4, UDP), by_addresses6(WHOLE.v6, UDP));
+    // Over IPv6 a later fragment may not know its protocol, so that makes no difference.
+    let (owner4, owner6) = (by_addresses4(WHOLE.v4, UDP), by_addresses6(WHOLE.v6, 0));
     let mut cases = vec![
         Case::forwards("by addresses: a later fragment, IPv4", later4(WHOLE.v4, (4, false, 1)), owner4),
         Case::forwards("by addresses: a first fragment after it, IPv4", first4(WHOLE.v4, 46_000, 1), owner4),
@@ -175,11 +177,32 @@ fn whole() -> Vec<Case> {
             owner6,
         ),
     ];
+    let rest = extended(&Packet::to6(WHOLE.v6).raw(UDP, &[0; 32]).frame(), &[fragment6(4, false, 2)]);
+    let options = edit(rest, crate::packet::AFTER6, &[60]);
+    let packet6 = Packet::to6(WHOLE.v6).udp(SPREAD).frame();
+    let first6 = extended(&packet6, &[fragment6(0, true, 2), destination_options(1)]);
+    cases.push(Case::forwards("by addresses: a later fragment that names options", options.clone(), owner6));
+    cases.push(Case::forwards("… and one after its first one", options, owner6).following([first6.clone()]));
+    cases.push(Case::forwards("by addresses: a first fragment with options within it", first6, owner6));
     for port in 46_000..46_008 {
         let frame = Packet::to4(WHOLE.v4).udp(SPREAD).from_port(port).frame();
         cases.push(Case::forwards(format!("by addresses: a whole packet from port {port}"), frame, owner4));
     }
     cases
+}
+
+/// Where one service of a VIP places by addresses, the later fragments of the others still go after their first ones.
+fn of_other_services() -> Vec<Case> {
+    let first4 = fragment4(Packet::to4(WHOLE.v4).udp(WITHIN).frame(), 0, true, 0x7010);
+    let first6 = extended(&Packet::to6(WHOLE.v6).udp(WITHIN).frame(), &[fragment6(0, true, 0x7011)]);
+    let later6 = extended(&Packet::to6(WHOLE.v6).raw(UDP, &[0; 32]).frame(), &[fragment6(4, false, 0x7011)]);
+    vec![
+        Case::forwards("beside one by addresses: a first fragment, IPv4", first4.clone(), PEER_MEMBER),
+        Case::forwards("… and a later one after it", later4(WHOLE.v4, (4, false, 0x7010)), PEER_MEMBER)
+            .following([first4]),
+        Case::forwards("beside one by addresses: a first fragment, IPv6", first6.clone(), PEER_MEMBER),
+        Case::forwards("… and a later one after it", later6, PEER_MEMBER).following([first6]),
+    ]
 }
 
 fn tiny() -> Vec<Case> {

@@ -6,14 +6,16 @@ use vip_common::{Action, MemberId, Reason, headers::Mac};
 use super::Case;
 use crate::{
     packet::{
-        Packet, Route, icmp6,
-        layers::{fragment4, icmp4, segment},
+        IP, Packet, Route, edit, icmp6,
+        layers::{destination_options, extended, fragment4, icmp4, segment},
     },
     world::{
-        CLIENT_MAC, CLOSED, DOWN_MEMBER, LOCAL4, NOBODYS, OWN_MAC, VIP4, VIP6, WEB, WEB_MEMBER, mac_of,
+        CLIENT_MAC, CLIENT4, CLOSED, DOWN_MEMBER, LOCAL4, NOBODYS, OWN_MAC, VIP4, VIP6, WEB, WEB_MEMBER,
+        mac_of,
         special::{
             DEAD_DROPPED, DEAD_KEPT, DEAD_MOVED, DEAD_RESET, HERE, HERE_MEMBER, NEW_MEMBER, ONLY_PEERS,
-            OTHER_MEMBER, OWN, PEER_MAC, PEER_MEMBER, PEERS, PEERS_HERE, PEERS_NOBODY, SHUT,
+            OTHER_MEMBER, OWN, PEER_MAC, PEER_MEMBER, PEERS, PEERS_HERE, PEERS_NOBODY, ROUND, ROUND_HERE,
+            SHUT,
         },
     },
 };
@@ -25,6 +27,7 @@ pub(super) fn cases() -> Vec<Case> {
     cases.extend(here());
     cases.extend(peers());
     cases.extend(peer_loops());
+    cases.extend(peers_without_ports());
     cases.extend(dead());
     cases
 }
@@ -215,6 +218,32 @@ fn peer_loops() -> Vec<Case> {
         loops("a peer's packet where all members are directors, IPv6", from(v6().udp(ONLY_PEERS))),
         loops("a peer's packet where no other member is eligible, IPv4", from(v4().tcp(PEERS_NOBODY))),
         loops("a peer's packet where no other member is eligible, IPv6", from(v6().udp(PEERS_NOBODY))),
+    ]
+}
+
+/// What says of no port goes round as easily.
+fn peers_without_ports() -> Vec<Case> {
+    let from = |frame| edit(frame, 6, &PEER_MAC);
+    let ping = |vip| from(icmp4((CLIENT4, vip), (8, 0), &[0; 8]).frame());
+    let later = |vip| from(fragment4(Packet::to4(vip).udp(WEB).frame(), 4, false, 0x7610));
+    let headers: Vec<_> = (0..7).map(|_| destination_options(1)).collect();
+    let long = |vip| from(extended(&Packet::to6(vip).udp(WEB).frame(), &headers));
+    let sent = |vip| Packet::on(Route::V4(vip, CLIENT4)).raw(47, &[0; 12]).frame();
+    let error = |vip| {
+        let quote = [&[0; 4], &sent(vip)[IP..]].concat();
+        from(icmp4((CLIENT4, vip), (3, 4), &quote).frame())
+    };
+    let goes = |name: &str, frame| Case::forwards(name, frame, NEW_MEMBER);
+    let passes = |name: &str, frame| Case::passes(name, frame, Reason::ChosenByPeer);
+    vec![
+        goes("a peer's echo request", ping(ROUND.v4)),
+        goes("a peer's later fragment", later(ROUND.v4)).because(Reason::FragmentBeforeFirst),
+        goes("a peer's packet with too many headers", long(ROUND.v6)),
+        goes("a peer's error about no port", error(ROUND.v4)).because(Reason::QuoteWithoutPorts),
+        passes("a peer's echo request where this box is a member", ping(ROUND_HERE.v4)),
+        passes("a peer's later fragment where this box is a member", later(ROUND_HERE.v4)),
+        passes("a peer's packet with too many headers where this box is a member", long(ROUND_HERE.v6)),
+        passes("a peer's error about no port where this box is a member", error(ROUND_HERE.v4)),
     ]
 }
 

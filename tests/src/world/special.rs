@@ -14,8 +14,8 @@ use vip_common::{
 use vip_userspace::plan::Tables;
 
 use super::{
-    DOWN_MEMBER, OTHER_MAC, OTHER_PORT, OWN_MAC, PORT, SERVICE_NUMBERS, SLOTS, SPREAD, SPREAD_MEMBERS, TERMS,
-    VIP4, VIP6, WEB, mac_of,
+    DOWN_MEMBER, KEEPS_TTL, OTHER_MAC, OTHER_PORT, OWN_MAC, PORT, SERVICE_NUMBERS, SLOTS, SPREAD,
+    SPREAD_MEMBERS, TERMS, VIP4, VIP6, WEB, mac_of,
 };
 
 /// An address of both families.
@@ -41,8 +41,13 @@ pub const SHUT: Pair = vip(5);
 pub const ECHO: Pair = vip(6);
 /// A VIP that another director answers for.
 pub const STANDBY: Pair = vip(7);
-/// A VIP with one service, UDP [`SPREAD`], that places all packets by addresses.
+/// A VIP with a service, UDP [`SPREAD`], that places all packets by addresses, and two that don't: those of [`WITHIN`] and
+/// [`KEEPS_TTL`] go to [`PEER_MEMBER`].
 pub const WHOLE: Pair = vip(8);
+/// A VIP whose own entry has a ring of directors, but for [`NEW_MEMBER`], and that leaves echo requests to them.
+pub const ROUND: Pair = vip(9);
+/// Such a VIP that this box is a member of.
+pub const ROUND_HERE: Pair = vip(10);
 /// Addresses of the director itself.
 pub const OWN: Pair = Pair { v4: [10, 77, 0, 1], v6: [0xfd, 0x77, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1] };
 
@@ -279,13 +284,20 @@ fn vips(tables: &mut Tables, rings: &Rings) {
         tables.services4[&ServiceKey4 { vip: VIP4, port: SPREAD.to_be_bytes(), protocol: TCP, zero: 0 }];
     let to = |member| rings.of(Slot::of(member));
     let echo = Service::ANSWERS_ECHO;
+    let round = Service {
+        peers_first: to(NEW_MEMBER).ring_first,
+        flags: Service::PEERS | Service::FORWARDS_ECHO,
+        ..to(PEER_MEMBER)
+    };
     let own = [
         (WIDE, Service { flags: Service::WIDE | echo, ..spread }),
         (ANY, Service { flags: Service::WIDE | echo, ..spread }),
         (SHUT, Service { flags: Service::RESETS, ..to(MemberId::NOBODY) }),
         (ECHO, Service { flags: Service::FORWARDS_ECHO, ..spread }),
         (STANDBY, Service { flags: Service::STANDBY | echo, ..spread }),
-        (WHOLE, Service { flags: echo, ..spread }),
+        (WHOLE, Service { flags: echo | Service::BY_ADDRESSES, ..spread }),
+        (ROUND, round),
+        (ROUND_HERE, Service { flags: round.flags | Service::HERE, ..round }),
     ];
     for (vip, service) in own {
         tables.services4.insert(ServiceKey4::vip(vip.v4), service);
@@ -301,6 +313,9 @@ fn vips(tables: &mut Tables, rings: &Rings) {
         tables.services4.insert(ServiceKey4 { vip: WHOLE.v4, port, protocol: UDP, zero: 0 }, whole);
         tables.services6.insert(ServiceKey6 { vip: WHOLE.v6, port, protocol: UDP, zero: 0 }, whole);
     }
+    add(tables, (WHOLE.v4, WHOLE.v6), WITHIN, to(PEER_MEMBER));
+    let keeps_ttl = Service { flags: Service::KEEP_TTL, ..to(PEER_MEMBER) };
+    add(tables, (WHOLE.v4, WHOLE.v6), KEEPS_TTL, keeps_ttl);
     // 8,000 to 8,191 are three blocks of 64 ports.
     for port in [8000_u16, 8064, 8128] {
         wide(tables, WIDE, (UDP, port, 24 - 6), to(NEW_MEMBER));

@@ -72,31 +72,40 @@ impl<'a> Entries<'a> {
                 }
             }
             if let Some(first) = services.first() {
-                let flags = vip_flags(world, vip, &services);
-                // What is placed by it has no port, so no turn, and did not come by way of a service.
-                let entry =
-                    ServiceEntry { flags, turns_first: 0, turns_size: 0, peers_first: 0, ..first.entry };
+                // What is placed by it has no port, so no turn. It goes round among directors as any other packet may.
+                let of_ring = first.entry.flags & OF_RING;
+                let flags = vip_flags(world, vip, &services) | of_ring;
+                let entry = ServiceEntry { flags, turns_first: 0, turns_size: 0, ..first.entry };
                 addresses::put_portless(tables, vip, 0, entry);
             }
         }
     }
 }
 
-/// Whose ring a VIP has: that of any protocol first, then by protocol and port.
-fn rank(service: &Service) -> (bool, u8, Ports) {
+/// What a VIP's own entry has from the service whose ring it has.
+const OF_RING: u32 = ServiceEntry::BY_ADDRESSES | ServiceEntry::PEERS | ServiceEntry::HERE;
+
+/// Whose ring a VIP has: that of one which places by addresses first, as later fragments over IPv6 may not even say their
+/// protocol; then that of any protocol, then by protocol and port.
+fn rank(service: &Service) -> (bool, bool, u8, Ports) {
     let protocol = service.address.protocol;
-    (protocol != Protocol::Any, protocol.number(), service.address.ports)
+    let by_addresses = service.fragments == Fragments::Addresses;
+    (!by_addresses, protocol != Protocol::Any, protocol.number(), service.address.ports)
 }
 
 /// The service that gets packets of a protocol that do not say their port, which are later fragments: of those (in the
 /// order of their ports) that do without ports anyway the first, else the first of one port, else of a range. One of any
-/// port is found among the services of many ports, and goes before a range.
+/// port is found among the services of many ports, and goes before a range; so is one of any protocol, and goes before all
+/// where it does without ports and they don't.
 fn without_ports<'a, 'b>(services: &'b [One<'a>], protocol: Protocol) -> Option<&'b One<'a>> {
+    let by_addresses = |one: &&One<'_>| one.service.fragments == Fragments::Addresses;
+    let of_any_protocol = services.iter().find(|one| one.service.address.protocol == Protocol::Any);
     let services = || services.iter().filter(|one| one.service.address.protocol == protocol);
     let has = |ports: fn(Ports) -> bool| services().find(|one| ports(one.service.address.ports));
     let any = has(|ports| ports == Ports::Any);
     services()
-        .find(|one| one.service.fragments == Fragments::Addresses)
+        .find(by_addresses)
+        .or_else(|| of_any_protocol.filter(by_addresses))
         .or_else(|| has(|ports| matches!(ports, Ports::One(_))))
         .or_else(|| has(|ports| matches!(ports, Ports::Range(..))).filter(|_| any.is_none()))
         .filter(|one| one.service.address.ports != Ports::Any)

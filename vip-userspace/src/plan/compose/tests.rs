@@ -194,9 +194,34 @@ fn what_says_no_port_goes_to_one_service_of_its_protocol() {
     assert_eq!(portless(vec![web(), by_addresses("tls", "10.200.0.1:443")]).as_deref(), Some("tls"));
     assert_eq!(portless(vec![web(), range()]).as_deref(), Some("web"));
     assert_eq!(portless(vec![range()]).as_deref(), Some("range"));
+    // One of any protocol is found without, and goes before those that don't place by addresses.
+    let all = || by_addresses("all", "10.200.0.1:*/any");
+    assert_eq!(portless(vec![web(), all()]), None);
     // One of any port is found without.
     assert_eq!(portless(vec![range(), rest()]), None);
     assert_eq!(portless(vec![web(), rest()]).as_deref(), Some("web"));
+}
+
+#[test]
+fn what_says_no_protocol_is_placed_as_by_the_service_that_does_without() {
+    let whole = Service { fragments: Fragments::Addresses, ..service("dns", "10.200.0.1:53/udp", &[2]) };
+    let tables = bench([service("web", "10.200.0.1:80", &[1]), whole]).compose();
+    let (own, dns) = (tables.services4[&ServiceKey4::vip(VIP)], tables.services4[&exact(53, 17)]);
+    assert_eq!((own.ring_first, own.id), (dns.ring_first, dns.id));
+    assert!(own.has(ServiceEntry::BY_ADDRESSES));
+}
+
+#[test]
+fn what_says_no_port_does_not_go_round_among_directors_either() {
+    let mut bench = bench_of(
+        (1..=4).map(|n| Backend { director: n == 1, ..backend(n) }),
+        [service("web", "10.200.0.1:80", &[1, 2, 4])],
+    );
+    bench.world.neighbours.insert([10, 0, 0, 4].into(), Ok(Place::Here));
+    let tables = bench.compose();
+    let (own, web) = (tables.services4[&ServiceKey4::vip(VIP)], tables.services4[&exact(80, 6)]);
+    assert!(own.peers_first != 0 && own.peers_first == web.peers_first);
+    assert!(own.has(ServiceEntry::PEERS) && own.has(ServiceEntry::HERE));
 }
 
 #[test]
