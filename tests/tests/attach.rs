@@ -5,7 +5,7 @@ use std::{fs, time::Duration};
 use anyhow::Result;
 use vip_tests::{
     load::Load,
-    net::{Topology, run, wait_for},
+    net::{Signal, Topology, accept_xdp, run, wait_for},
     stage::Stage,
 };
 use vip_userspace::dataplane::Mode;
@@ -88,8 +88,7 @@ fn native_is_refused_where_the_driver_can_not() -> Result<()> {
 #[test]
 fn a_way_out_gets_a_program_too_and_is_no_port() -> Result<()> {
     let mut stage = with_mode("auto")?;
-    let director = &stage.topology.director.namespace;
-    director.ip(&["link add eth1 type veth peer name far", "link set eth1 up"])?;
+    second_cable(&stage)?;
     let with_way_out =
         format!("egress-interfaces = [\"eth1\"]\n{}", stage.config().replace("\"native\"", "\"auto\""));
     stage.vip.configure(&with_way_out)?;
@@ -102,5 +101,107 @@ fn a_way_out_gets_a_program_too_and_is_no_port() -> Result<()> {
     stage.vip.output(director, &["detach"])?;
     let shown = run(stage.topology.director.namespace.command("ip").args(["link", "show", "dev", "eth1"]))?;
     assert!(!shown.contains("xdp"), "{shown}");
+    Ok(())
+}
+
+/// A second interface of the director, with a cable that leads to nobody.
+fn second_cable(stage: &Stage) -> Result<()> {
+    let director = &stage.topology.director.namespace;
+    director.ip(&["link add eth1 type veth peer name far", "link set eth1 up"])
+}
+
+#[test]
+fn a_way_out_that_frames_could_not_leave_by_is_refused_by_name() -> Result<()> {
+    let stage = with_mode("auto")?;
+    second_cable(&stage)?;
+    let director = &stage.topology.director.namespace;
+    run(director.command("ethtool").args(["-L", "far", "tx", "2"]))?;
+    let config = stage.config().replace("\"native\"", "\"auto\"");
+    stage.vip.configure(&format!("egress-interfaces = [\"eth1\"]\n{config}"))?;
+    let refusal = stage.vip.refusal(director)?;
+    assert_eq!(refusal.code, Some(1), "{refusal:?}");
+    assert!(refusal.stderr.contains("eth1") && refusal.stderr.contains("generic"), "{refusal:?}");
+    let shown = run(director.command("ip").args(["link", "show"]))?;
+    assert!(!shown.contains("xdp"), "nothing has changed: {shown}");
+    Ok(())
+}
+
+#[test]
+fn a_backend_behind_another_interface_gets_its_packets_by_it() -> Result<()> {
+    let mut stage = Stage::build(Topology::builder().backends(2), None)?;
+    let (director, far) = (&stage.topology.director.namespace, &stage.topology.backends[1].namespace);
+    director.ip(&[
+        &format!("link add eth1 type veth peer name eth1 netns {}", far.name()),
+        "address add 10.78.0.1/24 dev eth1",
+        "address add fd78::1/64 dev eth1 nodad",
+        "link set eth1 up",
+    ])?;
+    far.ip(&[
+        "address add 10.78.0.2/24 dev eth1",
+        "address add fd78::2/64 dev eth1 nodad",
+        "link set eth1 up",
+    ])?;
+    run(far.command("ethtool").args(["-K", "eth1", "tx", "off", "txvlan", "off"]))?;
+    let _accepted = accept_xdp(far, "eth1")?;
+    let config = stage.config().replace("10.77.0.102", "10.78.0.2").replace("fd77::102", "fd78::2");
+    stage.vip.configure(&format!("egress-interfaces = [\"eth1\"]\n{config}"))?;
+    stage.start()?;
+    stage.wait_for("the members to be in", |status| {
+        status.services.iter().all(|service| service.eligible == 2)
+    })?;
+    let load = Load::start(&stage.topology.clients[0].namespace)?;
+    let burst = load.burst(&stage.services(), 40);
+    wait_for("the burst to end", SOON, || burst.is_done())?;
+    let requests = load.requests();
+    for backend in ["backend1", "backend2"] {
+        let served = requests.iter().filter(|request| request.outcome.as_deref() == Ok(backend)).count();
+        assert!(served > 0, "{backend} served none of {requests:?}");
+    }
+    assert!(requests.iter().all(|request| request.outcome.is_ok()), "{requests:?}");
+    // Both families went by the second cable.
+    for service in stage.status()?.services {
+        let far = service.members.iter().find(|member| member.backend.to_string() == "backend2");
+        assert!(far.is_some_and(|member| member.totals.packets > 0), "{service:?}");
+    }
+    Ok(())
+}
+
+/// Whether the director's NIC takes VLAN tags off what it receives.
+fn takes_tags(stage: &Stage) -> Result<bool> {
+    let shown = run(stage.topology.director.namespace.command("ethtool").args(["-k", "eth0"]))?;
+    Ok(shown.lines().any(|line| line.trim() == "rx-vlan-offload: on"))
+}
+
+#[test]
+fn a_nic_leaves_vlan_tags_in_frames_until_the_director_is_detached() -> Result<()> {
+    let mut stage = with_mode("auto")?;
+    let detach = |stage: &Stage| stage.vip.output(&stage.topology.director.namespace, &["detach"]);
+    assert!(takes_tags(&stage)?, "a veth does unless it is told otherwise");
+    stage.start()?;
+    // It answers when all is attached.
+    stage.status()?;
+    assert!(!takes_tags(&stage)?);
+    // Forwarding goes on without the controller.
+    stage.stop(Signal::INT)?;
+    assert!(!takes_tags(&stage)?);
+    stage.start()?;
+    stage.status()?;
+    detach(&stage)?;
+    assert!(takes_tags(&stage)?);
+    // Who had it off before finds it off.
+    run(stage.topology.director.namespace.command("ethtool").args(["-K", "eth0", "rxvlan", "off"]))?;
+    stage.start()?;
+    stage.status()?;
+    detach(&stage)?;
+    assert!(!takes_tags(&stage)?);
+    Ok(())
+}
+
+#[test]
+fn a_start_that_is_refused_leaves_the_nic_as_it_was() -> Result<()> {
+    let stage = with_mode("native")?;
+    forbid_native(&stage)?;
+    stage.vip.refusal(&stage.topology.director.namespace)?;
+    assert!(takes_tags(&stage)?);
     Ok(())
 }

@@ -20,6 +20,7 @@ pub(crate) use host::ifindex;
 pub use namespace::{Namespace, sweep};
 pub use nginx::Nginx;
 pub use process::{Process, Signal};
+pub use switch::accept_xdp;
 pub use tap::{Seen, Tap};
 pub use tool::{require_root, run, run_with_input};
 pub use topology::{DEFAULT_VIPS, Topology, TopologyBuilder};

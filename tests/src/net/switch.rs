@@ -28,9 +28,7 @@ impl Switch {
             "link set br0 addrgenmode none up",
         ])?;
         namespace.run(without_netfilter)??;
-        let mut pass = EbpfLoader::new().load(object::MEASURE).context("load the object vip-measure")?;
-        program(&mut pass)?.load().context("load the XDP program pass")?;
-        Ok(Self { namespace, pass, taps: Vec::new() })
+        Ok(Self { namespace, pass: load()?, taps: Vec::new() })
     }
 
     /// Lays cables: each host's end is called `eth0`. `cables` are the names of the port, of the host's namespace, and
@@ -47,17 +45,10 @@ impl Switch {
         self.namespace.ip(&lines)
     }
 
-    /// Lets what a host's XDP program sends arrive at once: a veth takes such frames only from a peer that has an XDP
-    /// program as well.
+    /// Lets what a host's XDP program sends arrive at once.
     pub(crate) fn accept_xdp(&mut self, port: &str) -> Result<()> {
-        let index = ifindex(&self.namespace, port)?;
-        let Self { namespace, pass, taps } = self;
-        let link = namespace.run(|| {
-            program(pass)?
-                .attach_to_if_index(index, XdpMode::Driver)
-                .with_context(|| format!("attach the XDP program pass to {port}"))
-        })??;
-        taps.push((port.to_owned(), link));
+        let link = attach(&mut self.pass, &self.namespace, port)?;
+        self.taps.push((port.to_owned(), link));
         Ok(())
     }
 
@@ -71,6 +62,32 @@ impl Switch {
         self.namespace.keep();
         Ok(())
     }
+}
+
+/// Lets what the XDP program at the other end of a veth sends arrive at once: it takes such frames only from a peer that has
+/// an XDP program as well. Until the result is dropped.
+///
+/// # Errors
+/// There is no such interface, or the kernel refuses.
+pub fn accept_xdp(namespace: &Namespace, interface: &str) -> Result<Ebpf> {
+    let mut pass = load()?;
+    attach(&mut pass, namespace, interface)?;
+    Ok(pass)
+}
+
+fn load() -> Result<Ebpf> {
+    let mut pass = EbpfLoader::new().load(object::MEASURE).context("load the object vip-measure")?;
+    program(&mut pass)?.load().context("load the XDP program pass")?;
+    Ok(pass)
+}
+
+fn attach(pass: &mut Ebpf, namespace: &Namespace, interface: &str) -> Result<XdpLinkId> {
+    let index = ifindex(namespace, interface)?;
+    namespace.run(|| {
+        program(pass)?
+            .attach_to_if_index(index, XdpMode::Driver)
+            .with_context(|| format!("attach the XDP program pass to {interface}"))
+    })?
 }
 
 fn program(pass: &mut Ebpf) -> Result<&mut Xdp> {

@@ -34,6 +34,9 @@ pub struct Labels {
     pub members: Vec<(u32, MemberKey)>,
     /// Link-layer groups that ports were made to listen to.
     pub groups: std::collections::BTreeSet<crate::net::Membership>,
+    /// Interfaces whose NICs took VLAN tags off before.
+    #[serde(default)]
+    pub took_tags: std::collections::BTreeSet<crate::net::TookTags>,
 }
 
 impl Labels {

@@ -9,6 +9,7 @@ mod offline;
 mod run;
 mod start;
 mod status;
+mod tags;
 mod words;
 
 #[cfg(test)]

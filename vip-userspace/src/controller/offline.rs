@@ -52,7 +52,7 @@ pub fn offline_status(places: &Places) -> anyhow::Result<Option<Status>> {
 }
 
 /// Takes away all that an instance has put into the kernel, with or without a controller: links, program, maps,
-/// link-layer groups, neighbour entries. The operator's wishes and the seed stay.
+/// link-layer groups, neighbour entries; NICs take VLAN tags off again that did before. The operator's wishes and the seed stay.
 ///
 /// # Errors
 /// Something could not be removed.
@@ -60,7 +60,9 @@ pub async fn detach(places: &Places) -> anyhow::Result<dataplane::Detached> {
     let memory = Memory::at(&places.state_dir());
     let labels = memory.labels()?.unwrap_or_default();
     let detached = dataplane::detach(places)?;
-    net::leave(&labels.groups, &net::Links::list().await?)?;
+    let links = net::Links::list().await?;
+    net::leave(&labels.groups, &links)?;
+    net::give_back_tags(&labels.took_tags, &links)?;
     net::release(&labels.intent.backends().values().flat_map(Backend::addresses).collect()).await?;
     memory.forget_labels()?;
     Ok(detached)

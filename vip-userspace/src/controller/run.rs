@@ -345,6 +345,7 @@ impl Loop {
             intent: self.controller.world().intent.clone(),
             members: members.into_iter().map(|(id, key)| (id.0, key)).collect(),
             groups: Groups::memberships(&ports, &vips),
+            took_tags: self.labels.took_tags.clone(),
         };
         if labels != self.labels {
             match self.memory.keep_labels(&labels) {

@@ -11,7 +11,7 @@ use super::{
     core::adopt,
     memory::Labels,
     run::{RunOptions, failed},
-    words,
+    tags, words,
 };
 use crate::{
     config::{self, Config},
@@ -21,7 +21,7 @@ use crate::{
         server,
         socket::{self, Bound},
     },
-    dataplane::{self, Dataplane as _, DataplaneError, KernelDataplane, preflight},
+    dataplane::{self, Attachment, Dataplane as _, DataplaneError, KernelDataplane, Mode, preflight},
     model::{AttachMode, Backend, Link, Mac, NoNeighbour, World},
     net::{Groups, Links, NetError, NetEvent, Watcher, routes},
     plan::Numbers,
@@ -60,19 +60,24 @@ pub(super) async fn start(options: &RunOptions) -> Result<Started, Refused> {
 
     let memory = Memory::open(&options.places.state_dir()).map_err(failed)?;
     let key = config.seed.map_or_else(|| memory.seed(), Ok).map_err(failed)?;
-    let labels = memory.labels().map_err(failed)?.unwrap_or_default();
+    let mut labels = memory.labels().map_err(failed)?.unwrap_or_default();
+    let took_tags = labels.took_tags.clone();
     let (mut dataplane, adopted) =
         KernelDataplane::open(&options.places, config.capacity, options.log_packets).map_err(refused)?;
     for attached in &adopted.interfaces {
         let name = attached.name.as_deref().unwrap_or("an interface that is not seen here");
         info!("found forwarding on {name}");
     }
-    let prepared = prepare(&config, &memory, &labels, &dataplane, key)
-        .and_then(|prepared| Ok((prepared, attach(&mut dataplane, &config, mode, &links)?)));
+    let prepared = prepare(&config, &memory, &labels, &dataplane, key).and_then(|prepared| {
+        let ports: Vec<_> = config.interfaces.iter().filter_map(|name| links.by_name(name)).collect();
+        tags::leave(&memory, &mut labels, &ports, &links, &config.intent)?;
+        Ok((prepared, attach(&mut dataplane, &config, mode, &links)?))
+    });
     let (Prepared { mut world, numbers, wishes }, interfaces) = match prepared {
         Ok(prepared) => prepared,
         Err(refused) => {
             dataplane.undo().map_err(failed)?;
+            tags::restore(&memory, &mut labels, &took_tags, &links);
             return Err(refused);
         }
     };
@@ -209,6 +214,21 @@ fn prepare(
     Ok(Prepared { world, numbers, wishes })
 }
 
+/// Attaches the program to an interface, and says how.
+fn attach_one(
+    dataplane: &mut KernelDataplane,
+    name: &str,
+    mode: AttachMode,
+) -> Result<Attachment, DataplaneError> {
+    let attachment = dataplane.attach(name, mode)?;
+    if let Some(why) = &attachment.fell_back {
+        warn!("{name}: GENERIC mode, several times as dear as native: its driver refused native mode: {why}");
+    }
+    let how = if attachment.adopted { ", in place of the program that was there" } else { "" };
+    info!("attached to {name}: {} mode{how}", attachment.mode);
+    Ok(attachment)
+}
+
 fn attach(
     dataplane: &mut KernelDataplane,
     config: &Config,
@@ -216,21 +236,9 @@ fn attach(
     links: &Links,
 ) -> Result<Vec<InterfaceStatus>, Refused> {
     let (mut interfaces, mut keep) = (Vec::new(), Vec::new());
-    // To a way out as well: a driver makes room for redirected frames only while a program is attached. It passes all that
-    // comes in there, which is no port.
-    for name in config.interfaces.iter().chain(&config.egress_interfaces) {
-        let attachment = dataplane.attach(name, mode).map_err(refused)?;
-        if let Some(why) = &attachment.fell_back {
-            warn!(
-                "{name}: GENERIC mode, several times as dear as native: its driver refused native mode: {why}"
-            );
-        }
-        let how = if attachment.adopted { ", in place of the program that was there" } else { "" };
-        info!("attached to {name}: {} mode{how}", attachment.mode);
+    for name in &config.interfaces {
+        let attachment = attach_one(dataplane, name, mode).map_err(refused)?;
         keep.push(attachment.ifindex);
-        if !config.interfaces.contains(name) {
-            continue;
-        }
         let mac = links.by_name(name).and_then(|link| link.mac);
         interfaces.push(InterfaceStatus {
             name: name.clone(),
@@ -238,6 +246,27 @@ fn attach(
             mode: attachment.mode,
             mac,
         });
+    }
+    let natively = |port: &&InterfaceStatus| port.mode == Mode::Native;
+    let native = interfaces.iter().find(natively).map(|port| port.name.clone());
+    if let (Some(native), Some(generic)) = (&native, interfaces.iter().find(|port| !natively(port))) {
+        warn!(
+            "{}: what {native} takes in natively may be lost where it leads; with mode = \"generic\" it is not",
+            generic.name
+        );
+    }
+    // To a way out as well: a driver makes room for redirected frames only while a program is attached. It passes all that
+    // comes in there, which is no port. What comes in natively leaves natively, or is lost without a word.
+    for name in &config.egress_interfaces {
+        let mode = if native.is_some() { AttachMode::Native } else { mode };
+        let attachment = attach_one(dataplane, name, mode).map_err(|error| match &native {
+            Some(native) => refused(error).with_remedy(format!(
+                "{native} is attached natively, and what it takes in could not leave by {name}: \
+                 set mode = \"generic\", or reach the backends by another interface"
+            )),
+            None => refused(error),
+        })?;
+        keep.push(attachment.ifindex);
     }
     for other in dataplane.release_others(&keep).map_err(refused)? {
         let name = other.name.unwrap_or_else(|| format!("interface {}", other.ifindex));

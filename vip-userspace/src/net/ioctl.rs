@@ -1,6 +1,6 @@
-//! The one request that has neither a netlink message nor a safe wrapper: link-layer multicast addresses of an
-//! interface. Which addresses, and why, is not known here.
-#![expect(unsafe_code, reason = "the request has no safe wrapper")]
+//! Requests that have no safe wrapper: link-layer multicast addresses of an interface, and flags of its driver. Which
+//! addresses and flags, and why, is not known here.
+#![expect(unsafe_code, reason = "the requests have no safe wrapper")]
 
 use std::{
     io,
@@ -28,14 +28,7 @@ pub(super) fn change_multicast(
     group: Mac,
     change: Change,
 ) -> io::Result<()> {
-    // SAFETY: `ifreq` is a C struct of integers, arrays of them and a pointer, for all of which zero is valid.
-    let mut request: libc::ifreq = unsafe { std::mem::zeroed() };
-    if interface.len() >= request.ifr_name.len() || !interface.is_ascii() {
-        return Err(io::ErrorKind::InvalidInput.into());
-    }
-    for (to, from) in request.ifr_name.iter_mut().zip(interface.bytes()) {
-        *to = from.cast_signed();
-    }
+    let mut request = about(interface)?;
     // SAFETY: all bytes of the union are zero, and `sockaddr` is valid for any bytes.
     let address = unsafe { &mut request.ifr_ifru.ifru_hwaddr };
     // The family is left at zero, `AF_UNSPEC`: the kernel asks for that.
@@ -52,4 +45,63 @@ pub(super) fn change_multicast(
         0 => Ok(()),
         _ => Err(io::Error::last_os_error()),
     }
+}
+
+/// Flags of a driver (include/uapi/linux/ethtool.h, `enum ethtool_flags`).
+pub(super) struct Flag;
+
+impl Flag {
+    /// `ETH_FLAG_RXVLAN`
+    pub(super) const RX_VLAN: u32 = 1 << 8;
+}
+
+/// `ETHTOOL_GFLAGS`
+const GET_FLAGS: u32 = 0x25;
+/// `ETHTOOL_SFLAGS`
+const SET_FLAGS: u32 = 0x26;
+
+/// `struct ethtool_value`
+#[repr(C)]
+struct Value {
+    command: u32,
+    data: u32,
+}
+
+/// The flags of an interface's driver.
+///
+/// `socket` says in which network namespace.
+pub(super) fn driver_flags(socket: BorrowedFd<'_>, interface: &str) -> io::Result<u32> {
+    let mut value = Value { command: GET_FLAGS, data: 0 };
+    ethtool(socket, interface, &mut value)?;
+    Ok(value.data)
+}
+
+/// Sets the flags of an interface's driver. Those that it can't change are refused with `EINVAL`.
+pub(super) fn set_driver_flags(socket: BorrowedFd<'_>, interface: &str, flags: u32) -> io::Result<()> {
+    ethtool(socket, interface, &mut Value { command: SET_FLAGS, data: flags })
+}
+
+fn ethtool(socket: BorrowedFd<'_>, interface: &str, value: &mut Value) -> io::Result<()> {
+    let mut request = about(interface)?;
+    request.ifr_ifru.ifru_data = (&raw mut *value).cast();
+    // SAFETY: `SIOCETHTOOL` reads one `ifreq`, which `request` is and outlives the call, and for these two commands reads and
+    // writes the `ethtool_value` that it points to, which is borrowed for the call. The name ends with a zero byte, and the
+    // descriptor is borrowed, so it is open.
+    match unsafe { libc::ioctl(socket.as_raw_fd(), libc::SIOCETHTOOL, &raw mut request) } {
+        0 => Ok(()),
+        _ => Err(io::Error::last_os_error()),
+    }
+}
+
+/// A request about an interface, of which all else is zero.
+fn about(interface: &str) -> io::Result<libc::ifreq> {
+    // SAFETY: `ifreq` is a C struct of integers, arrays of them and a pointer, for all of which zero is valid.
+    let mut request: libc::ifreq = unsafe { std::mem::zeroed() };
+    if interface.len() >= request.ifr_name.len() || !interface.is_ascii() {
+        return Err(io::ErrorKind::InvalidInput.into());
+    }
+    for (to, from) in request.ifr_name.iter_mut().zip(interface.bytes()) {
+        *to = from.cast_signed();
+    }
+    Ok(request)
 }

@@ -2,7 +2,7 @@
 //! matters to a service it does not know.
 //!
 //! [`classify`] and [`place`] are pure; [`watcher`] keeps asking the kernel; [`groups`] lets neighbour solicitations
-//! for VIPs in. Sockets are made in the network namespace of the calling thread.
+//! for VIPs in, [`offload`] keeps NICs from taking tags off. Sockets are made in the network namespace of the calling thread.
 
 pub mod classify;
 mod events;
@@ -10,6 +10,7 @@ pub mod groups;
 mod ioctl;
 mod kernel;
 pub mod link;
+pub mod offload;
 pub mod place;
 pub mod watcher;
 
@@ -18,6 +19,7 @@ use std::{io, net::IpAddr};
 pub use classify::Way;
 pub use groups::{GroupError, Groups, Membership, leave};
 pub use link::{Link, Links};
+pub use offload::{OffloadError, TookTags, give_back_tags, leave_tags, takes_tags};
 pub use watcher::{Watcher, addresses, release, routes};
 
 use crate::model::{NoNeighbour, Place};
