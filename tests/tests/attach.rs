@@ -128,7 +128,7 @@ fn a_way_out_that_frames_could_not_leave_by_is_refused_by_name() -> Result<()> {
 
 #[test]
 fn a_backend_behind_another_interface_gets_its_packets_by_it() -> Result<()> {
-    let mut stage = Stage::build(Topology::builder().backends(2), None)?;
+    let mut stage = Stage::build(Topology::builder().backends(2))?;
     let (director, far) = (&stage.topology.director.namespace, &stage.topology.backends[1].namespace);
     director.ip(&[
         &format!("link add eth1 type veth peer name eth1 netns {}", far.name()),
