@@ -1,5 +1,5 @@
-//! The programs that measure the director, and nothing else: a driver that feeds fresh packets, the floor that
-//! the director is compared with, and a bare answer whose cost is subtracted.
+//! The programs that measure the director, and nothing else: a driver that feeds fresh packets, the floor and a bare look-up
+//! that the director is compared with, a bare answer whose cost is subtracted, and for live traffic the ends of a wire.
 //!
 //! `BPF_PROG_TEST_RUN` does not restore a packet between repeats, so the driver writes each packet anew, of the
 //! next flow, and tail-calls the program under test, which therefore meets every packet as a NIC would hand it.
@@ -83,17 +83,21 @@ fn floor(context: XdpContext) -> u32 {
 
 #[inline(always)]
 fn floor_of(frame: &mut XdpFrame<'_>) -> Option<u32> {
-    let ethernet = frame.read::<Ethernet>(0)?;
-    let ip = frame.read::<Ipv4>(size_of::<Ethernet>())?;
-    let fits = size_of::<Ethernet>() + ip.packet_len() <= frame.len();
-    if ethernet.ethertype != ETHERTYPE_IPV4 || ip.version_ihl != 0x45 || !fits {
-        return None;
-    }
+    let (_, ip) = headers(frame)?;
     // SAFETY: the map is filled before the run and not changed during it.
     #[expect(unsafe_code, reason = "a look-up in a hash map")]
     let macs = unsafe { FLOOR_VIPS.get(u32::from_ne_bytes(ip.destination)) }?;
     frame.write(0, *macs)?;
     Some(xdp_action::XDP_TX)
+}
+
+/// The headers of an IPv4 packet without options, checked.
+#[inline(always)]
+fn headers(frame: &XdpFrame<'_>) -> Option<(Ethernet, Ipv4)> {
+    let ethernet = frame.read::<Ethernet>(0)?;
+    let ip = frame.read::<Ipv4>(size_of::<Ethernet>())?;
+    let fits = size_of::<Ethernet>() + ip.packet_len() <= frame.len();
+    (ethernet.ethertype == ETHERTYPE_IPV4 && ip.version_ihl == 0x45 && fits).then_some((ethernet, ip))
 }
 
 /// The floor with a look-up of the flow in an LRU hash, as large and with the same key as the director's flow table. A flow
@@ -106,12 +110,7 @@ fn look_up(context: XdpContext) -> u32 {
 
 #[inline(always)]
 fn look_up_of(frame: &mut XdpFrame<'_>) -> Option<u32> {
-    let ethernet = frame.read::<Ethernet>(0)?;
-    let ip = frame.read::<Ipv4>(size_of::<Ethernet>())?;
-    let fits = size_of::<Ethernet>() + ip.packet_len() <= frame.len();
-    if ethernet.ethertype != ETHERTYPE_IPV4 || ip.version_ihl != 0x45 || !fits {
-        return None;
-    }
+    let (ethernet, ip) = headers(frame)?;
     let [source_port, port] = frame.read::<[[u8; 2]; 2]>(size_of::<Ethernet>() + size_of::<Ipv4>())?;
     let flow = FlowId4 { source: ip.source, source_port, port, scope: 1 << 8 | u32::from(ip.protocol) };
     let macs: [Mac; 2] = match LOOKED_UP.get_ptr(flow) {
