@@ -17,7 +17,7 @@ use vip_userspace::{
     dataplane::{Dataplane as _, fake::FakeDataplane},
     model::{
         Admin, Affinity, Backend, Capacity, Check, Health, Intent, Mac, Member, Neighbour, OnDead, Place,
-        Probe, Protocol, Scheduler, Service, World,
+        Probe, Protocol, Scheduler, Service, Target, World,
     },
     plan::{Numbers, Tables},
 };
@@ -92,6 +92,7 @@ fn service() -> impl Strategy<Value = Service> {
                 rise: Check::DEFAULT_RISE,
                 fall: Check::DEFAULT_FALL,
                 port: Some(80),
+                target: Target::Vip,
             }),
             members: (1..=4).map(|n| Member::new(backend(n).name)).collect(),
             ..Service::new("web".parse().expect("a name"), address)

@@ -1,8 +1,10 @@
-//! The shell of the decision in the kernel: the XDP program `director`, and the sweeper of its flow tables.
+//! The shell of the decision in the kernel: the XDP program `director`, the sweeper of its flow tables, and the
+//! classifier that leads probes.
 #![cfg_attr(target_arch = "bpf", no_std, no_main)]
 
 mod frame;
 mod maps;
+mod probe;
 mod steps;
 mod sweeper;
 

@@ -16,6 +16,7 @@ mod access;
 mod counts;
 mod flows;
 mod members;
+mod probes;
 mod services;
 
 pub use access::{Entry, Tables};
@@ -25,6 +26,7 @@ pub use flows::{
     PENDING_TICKS, TICK_BITS, Terms, tick,
 };
 pub use members::{Egress, EgressId, Member, MemberEntry, MemberId, Port, Slot, Station, StationKey};
+pub use probes::{PROBE_MARK, PROBE_MASK, probe_mark, probed};
 pub use services::{
     OWN_BITS, OnDead, Service, ServiceKey4, ServiceKey6, VIP_BITS, VIP_WORDS, WideKey4, WideKey6, own_bit4,
     own_bit6, vip_bit4, vip_bit6,

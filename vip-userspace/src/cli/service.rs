@@ -2,11 +2,14 @@
 
 use std::{str::FromStr, time::Duration};
 
-use clap::{Args, Subcommand};
+use clap::{
+    Args, Subcommand,
+    builder::{PossibleValuesParser, TypedValueParser as _},
+};
 use vip_userspace::{
     control::Command,
     model::{
-        BackendName, Check, Member, Probe, Service, ServiceAddress, ServiceName, duration,
+        BackendName, Check, Member, Probe, Service, ServiceAddress, ServiceName, Target, duration,
         service::{DEFAULT_SLOTS, DEFAULT_WEIGHT},
     },
 };
@@ -80,6 +83,10 @@ struct CheckArgs {
     /// Port that is probed [default: the service's own]
     #[arg(long, value_name = "PORT", requires = "check")]
     check_port: Option<u16>,
+    /// Where probes go: to the VIP through the backend, or to the backend's own address
+    #[arg(long, requires = "check", default_value_t, value_name = "PLACE",
+        value_parser = PossibleValuesParser::new(Target::WORDS).try_map(|word| word.parse::<Target>()))]
+    probe: Target,
     /// Host header of an HTTP probe [default: the probed address]
     #[arg(long, value_name = "HOST", requires = "check")]
     check_host: Option<String>,
@@ -180,7 +187,7 @@ impl CheckArgs {
         };
         let interval = self.interval.unwrap_or(Check::DEFAULT_INTERVAL);
         let timeout = self.timeout.unwrap_or(Check::DEFAULT_TIMEOUT.min(interval));
-        let (rise, fall, port) = (self.rise, self.fall, self.check_port);
-        Ok(Some(Check { probe, interval, timeout, rise, fall, port }))
+        let (rise, fall, port, target) = (self.rise, self.fall, self.check_port, self.probe);
+        Ok(Some(Check { probe, interval, timeout, rise, fall, port, target }))
     }
 }

@@ -6,8 +6,8 @@ use super::{
 };
 use crate::model::{Check, Probe, Refusal};
 
-pub(super) const KEYS: [&str; 9] =
-    ["http", "tcp", "host", "expect", "interval", "timeout", "rise", "fall", "port"];
+pub(super) const KEYS: [&str; 10] =
+    ["probe", "http", "tcp", "host", "expect", "interval", "timeout", "rise", "fall", "port"];
 
 /// The table, and what it says; `None` where that is too little.
 pub(super) fn read<'a>(
@@ -25,7 +25,8 @@ pub(super) fn read<'a>(
     let rise = streak("rise").unwrap_or(Check::DEFAULT_RISE);
     let fall = streak("fall").unwrap_or(Check::DEFAULT_FALL);
     let port = table.number("port", 1..=u16::MAX, findings);
-    let check = probe.map(|probe| Check { probe, interval, timeout, rise, fall, port });
+    let target = table.parsed("probe", findings).unwrap_or_default();
+    let check = probe.map(|probe| Check { probe, interval, timeout, rise, fall, port, target });
     (Some(table), check)
 }
 

@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use super::*;
 use crate::model::{
-    Affinity, Answer, Check, Echo, Fragments, Mac, Member, OnDead, Probe, Protocol, Role, Scheduler, Ttl,
-    VipSettings,
+    Affinity, Answer, Check, Echo, Fragments, Mac, Member, OnDead, Probe, Protocol, Role, Scheduler, Target,
+    Ttl, VipSettings,
     service::{DEFAULT_SLOTS, DEFAULT_WINDOW},
 };
 
@@ -50,6 +50,7 @@ fn the_example_is_read_as_its_comments_say() {
         rise: Check::DEFAULT_RISE,
         fall: Check::DEFAULT_FALL,
         port: Some(8080),
+        target: Target::Vip,
     };
     assert_eq!(web.check, Some(check.clone()));
     assert_eq!(web6.address.to_string(), "[fd00:200::1]:80/tcp");

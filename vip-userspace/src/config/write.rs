@@ -121,7 +121,7 @@ impl Text {
     }
 
     fn check(&mut self, check: &Check) {
-        let Check { probe, interval, timeout, rise, fall, port } = check;
+        let Check { probe, interval, timeout, rise, fall, port, target } = check;
         match probe {
             Probe::Tcp => self.line("tcp", true),
             Probe::Http { path, host, expect: (low, high) } => {
@@ -132,6 +132,7 @@ impl Text {
                 self.line("expect", quoted(format!("{low}-{high}")));
             }
         }
+        self.line("probe", quoted(target));
         self.time("interval", Some(*interval));
         self.time("timeout", Some(*timeout));
         self.line("rise", rise);

@@ -37,6 +37,9 @@ pub struct Labels {
     /// Interfaces whose NICs took VLAN tags off before.
     #[serde(default)]
     pub took_tags: std::collections::BTreeSet<crate::net::TookTags>,
+    /// Interfaces that were made to take packets from addresses of this box, by index.
+    #[serde(default)]
+    pub opened: std::collections::BTreeSet<u32>,
 }
 
 impl Labels {

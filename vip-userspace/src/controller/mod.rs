@@ -4,8 +4,10 @@
 mod commands;
 mod core;
 mod flows;
+mod lanes;
 mod memory;
 mod offline;
+mod probing;
 mod run;
 mod start;
 mod status;

@@ -52,7 +52,8 @@ pub fn offline_status(places: &Places) -> anyhow::Result<Option<Status>> {
 }
 
 /// Takes away all that an instance has put into the kernel, with or without a controller: links, program, maps,
-/// link-layer groups, neighbour entries; NICs take VLAN tags off again that did before. The operator's wishes and the seed stay.
+/// link-layer groups, neighbour entries, the lanes of probes; NICs take VLAN tags off again that did before. The operator's
+/// wishes and the seed stay.
 ///
 /// # Errors
 /// Something could not be removed.
@@ -61,6 +62,8 @@ pub async fn detach(places: &Places) -> anyhow::Result<dataplane::Detached> {
     let labels = memory.labels()?.unwrap_or_default();
     let detached = dataplane::detach(places)?;
     let links = net::Links::list().await?;
+    net::lanes::clear(&detached.indices).await?;
+    net::lanes::close(&labels.opened, &links)?;
     net::leave(&labels.groups, &links)?;
     net::give_back_tags(&labels.took_tags, &links)?;
     net::release(&labels.intent.backends().values().flat_map(Backend::addresses).collect()).await?;

@@ -3,7 +3,7 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    net::{IpAddr, Ipv6Addr, SocketAddr},
+    net::{IpAddr, Ipv6Addr},
     path::PathBuf,
     time::{Duration, Instant},
 };
@@ -12,13 +12,14 @@ use anyhow::Context as _;
 use log::{error, info, warn};
 use tokio::{
     signal::unix::{SignalKind, signal},
-    sync::mpsc,
+    sync::{mpsc, watch},
     task::JoinHandle,
     time::timeout,
 };
 
 use super::{
     Controller, Transition,
+    lanes::Lanes,
     memory::Labels,
     start::{Net, Started},
     status::Sources,
@@ -28,8 +29,8 @@ use crate::{
         Answer, Code, Command, Query, Refused, Request, Wanted, protocol::InterfaceStatus, socket::Bound,
     },
     dataplane::{Dataplane as _, KernelDataplane},
-    health::{CheckId, CheckSpec, Checker, Verdict},
-    model::{AttachMode, Health, Mac, MemberKey},
+    health::{CheckId, CheckSpec, Checker, Exits, Verdict},
+    model::{AttachMode, Mac, MemberKey},
     net::{Groups, NetError, NetEvent, Way, addresses, routes},
     places::Places,
 };
@@ -105,6 +106,11 @@ struct Loop {
     changed_at: BTreeMap<MemberKey, Instant>,
     labels: Labels,
     checks: BTreeMap<CheckId, CheckSpec>,
+    /// Where probes leave, as the checker knows it.
+    exits: watch::Sender<Exits>,
+    /// They may be other ones now.
+    places_changed: bool,
+    lanes: Lanes,
     /// Nobody else is the controller of this instance while this lives.
     _place: Bound,
 }
@@ -112,6 +118,7 @@ struct Loop {
 impl Loop {
     fn new(places: Places, started: Started) -> Self {
         let (to_us, verdicts) = mpsc::channel(1024);
+        let (exits, probed) = watch::channel(Exits::new());
         Self {
             places,
             began: Instant::now(),
@@ -120,13 +127,16 @@ impl Loop {
             wishes: started.wishes,
             interfaces: started.interfaces,
             net: started.net,
-            checker: Checker::new(to_us),
+            checker: Checker::new(to_us, probed),
             verdicts,
             requests: started.requests,
             server: started.server,
             changed_at: BTreeMap::new(),
-            labels: started.labels,
             checks: BTreeMap::new(),
+            exits,
+            places_changed: true,
+            lanes: Lanes::new(started.labels.opened.clone()),
+            labels: started.labels,
             _place: started.place,
         }
     }
@@ -136,6 +146,7 @@ impl Loop {
         let mut interrupted = signal(SignalKind::interrupt()).context("listen for SIGINT")?;
         let mut terminated = signal(SignalKind::terminate()).context("listen for SIGTERM")?;
         let mut ticks = tokio::time::interval(TICK);
+        self.keep_lanes().await;
         self.intent_changed();
         self.settle();
         loop {
@@ -156,12 +167,16 @@ impl Loop {
                 }
                 Event::Verdict(verdict) => self.verdict(verdict),
                 Event::Net(event) => self.link_or_neighbour(event.context("follow links and neighbours")?),
-                Event::Tick => self.look_after().await,
+                Event::Tick => {
+                    self.lanes.tick();
+                    self.look_after().await;
+                }
                 Event::End(signal) => {
                     info!("{signal}: the controller ends; forwarding stays in place until `vip detach`");
                     return Ok(());
                 }
             }
+            self.keep_lanes().await;
             self.settle();
         }
     }
@@ -180,16 +195,32 @@ impl Loop {
             self.verdict(verdict);
         }
         match self.controller.publish() {
-            Ok(transitions) => self.tell(transitions),
+            Ok(transitions) => {
+                if std::mem::take(&mut self.places_changed) {
+                    self.tell_exits();
+                }
+                self.tell(transitions);
+            }
             Err(error) => error!("{error:#}; trying again in {} s", TICK.as_secs()),
         }
+    }
+
+    /// Probes go where packets go, once these can.
+    fn tell_exits(&mut self) {
+        let exits = super::probing::exits(self.controller.world(), &self.exits.borrow());
+        self.exits.send_if_modified(|told| {
+            let differs = *told != exits;
+            *told = exits;
+            differs
+        });
     }
 
     /// All that follows the intent follows it.
     fn intent_changed(&mut self) {
         self.net.watcher.watch(self.controller.world().watched());
-        self.checks = self.wanted_checks();
+        self.checks = super::probing::wanted_checks(self.controller.world(), self.controller.numbers());
         self.checker.reconcile(self.checks.clone());
+        self.places_changed = true;
         self.listen();
         self.keep_labels();
     }
@@ -204,6 +235,7 @@ impl Loop {
 
     fn link_or_neighbour(&mut self, event: NetEvent) {
         self.net.links.apply(&event);
+        self.places_changed = true;
         match event {
             NetEvent::Neighbour { address, result } => self.controller.neighbour(address, result),
             NetEvent::Link(link) => {
@@ -297,28 +329,11 @@ impl Loop {
         Ok(Answer::Status(Box::new(sources.status())))
     }
 
-    /// The checks that the intent asks for: of each member with an address of the VIP's family.
-    fn wanted_checks(&self) -> BTreeMap<CheckId, CheckSpec> {
-        let world = self.controller.world();
-        let mut checks = BTreeMap::new();
-        for service in world.intent.services().values() {
-            let (Some(check), Some(port)) = (&service.check, service.checked_port()) else { continue };
-            for member in &service.members {
-                let address = world
-                    .intent
-                    .backends()
-                    .get(&member.backend)
-                    .and_then(|backend| backend.address_for(service.address.vip));
-                let Some(address) = address else { continue };
-                let id = CheckId { service: service.name.clone(), backend: member.backend.clone() };
-                let adopted = world.checked.get(&(id.service.clone(), id.backend.clone()));
-                let adopted =
-                    adopted.map(|checked| checked.health).filter(|health| *health != Health::Unknown);
-                let target = SocketAddr::new(address, port);
-                checks.insert(id, CheckSpec { check: check.clone(), target, adopted });
-            }
+    /// Probes get out, and their answers in.
+    async fn keep_lanes(&mut self) {
+        if self.lanes.keep(self.controller.world(), &self.net.links).await {
+            self.keep_labels();
         }
-        checks
     }
 
     /// Each port listens to the solicitations for each IPv6 VIP.
@@ -346,6 +361,7 @@ impl Loop {
             members: members.into_iter().map(|(id, key)| (id.0, key)).collect(),
             groups: Groups::memberships(&ports, &vips),
             took_tags: self.labels.took_tags.clone(),
+            opened: self.lanes.opened().clone(),
         };
         if labels != self.labels {
             match self.memory.keep_labels(&labels) {

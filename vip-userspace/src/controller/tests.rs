@@ -14,7 +14,7 @@ use crate::{
     dataplane::{Dataplane as _, fake::FakeDataplane},
     model::{
         Admin, Backend, Capacity, Check, Health, Ineligible, Intent, Mac, Member, MemberKey, Neighbour,
-        NoNeighbour, Place, Probe, Service, Standing, World,
+        NoNeighbour, Place, Probe, Service, Standing, Target, World,
     },
     plan::{Numbers, Operation, Tables},
     ring::RingKey,
@@ -41,6 +41,7 @@ fn service(name: &str, host: u8, backends: &[u8]) -> Service {
         rise: 2,
         fall: 3,
         port: None,
+        target: Target::Vip,
     };
     let member = |n: &u8| Member::new(backend(*n).name);
     Service {

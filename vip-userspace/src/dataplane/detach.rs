@@ -1,7 +1,10 @@
 //! The end of an instance: links, program, tables and directories of every layout. It works without a controller, and
 //! on what another version left.
 
+use std::collections::BTreeSet;
+
 use super::{
+    classifier,
     error::DataplaneError,
     interface,
     pins::{Pins, entries, link_index, open_link, remove_dir, remove_file},
@@ -11,6 +14,8 @@ use crate::places::Places;
 /// What was there.
 #[derive(Clone, PartialEq, Eq, Default, Debug)]
 pub struct Detached {
+    /// The indices of those of them that are in this network namespace.
+    pub indices: BTreeSet<u32>,
     /// The interfaces that forwarded until now; those of other network namespaces by their index.
     pub interfaces: Vec<String>,
     /// Anything was pinned at all.
@@ -32,6 +37,10 @@ pub fn detach(places: &Places) -> Result<Detached, DataplaneError> {
         for path in links {
             if let Some((link, info)) = open_link(&path)? {
                 let interface = name_of(info.ifindex, info.program)?;
+                classifier::detach(&pins.probe_link(info.ifindex), interface.as_deref())?;
+                detached.indices.extend(interface.is_some().then_some(info.ifindex));
+                let elsewhere = || format!("interface {} of another network namespace", info.ifindex);
+                let interface = (info.ifindex != 0).then(|| interface.unwrap_or_else(elsewhere));
                 link.detach().map_err(DataplaneError::io(format!("detach the link {}", path.display())))?;
                 detached.interfaces.extend(interface);
             }
@@ -48,14 +57,12 @@ pub fn detach(places: &Places) -> Result<Detached, DataplaneError> {
     Ok(detached)
 }
 
-/// The name of the interface that runs a program; `None` where it is gone.
+/// The name of the interface that runs a program; `None` where it is gone, or in another network namespace.
 fn name_of(ifindex: u32, program: u32) -> Result<Option<String>, DataplaneError> {
     if ifindex == 0 {
         return Ok(None);
     }
     let what = format!("look at interface {ifindex}");
     let found = interface::by_index(ifindex).map_err(DataplaneError::io(what))?;
-    let name =
-        found.filter(|found| found.xdp.is_some_and(|xdp| xdp.program == program)).map(|found| found.name);
-    Ok(Some(name.unwrap_or_else(|| format!("interface {ifindex} of another network namespace"))))
+    Ok(found.filter(|found| found.xdp.is_some_and(|xdp| xdp.program == program)).map(|found| found.name))
 }

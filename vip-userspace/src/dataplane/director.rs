@@ -8,7 +8,7 @@ use std::{
 
 use aya::{
     Ebpf, EbpfLoader, TestRun as _,
-    programs::{RawTracePoint, RawTracePointRunOptions, Xdp},
+    programs::{RawTracePoint, RawTracePointRunOptions, SchedClassifier, Xdp},
     util::online_cpus,
 };
 use vip_common::tables::InsertCount;
@@ -18,7 +18,7 @@ use super::{
     error::DataplaneError,
     interface,
     maps::Maps,
-    object::{DIRECTOR, PROGRAM, SWEEPER},
+    object::{DIRECTOR, PROBE, PROGRAM, SWEEPER},
     packet_log::PacketLog,
     shapes::{Shape, port_entries, shapes},
 };
@@ -61,6 +61,7 @@ impl Director {
         let mut ebpf = loader.load(DIRECTOR).map_err(DataplaneError::aya("make the tables in the kernel"))?;
         program(&mut ebpf)?.load().map_err(DataplaneError::aya(format!("load the program {PROGRAM}")))?;
         sweeper(&mut ebpf)?.load().map_err(DataplaneError::aya(format!("load the program {SWEEPER}")))?;
+        classifier(&mut ebpf)?.load().map_err(DataplaneError::aya(format!("load the program {PROBE}")))?;
         // Only now: the program needs the tables' descriptors until it is loaded, and a mapped table closes its own.
         let maps = Maps::new(|name| {
             ebpf.take_map(name)
@@ -96,6 +97,11 @@ impl Director {
         Ok(fd.as_fd())
     }
 
+    /// The classifier that leads probes.
+    pub(super) fn classifier_mut(&mut self) -> Result<&mut SchedClassifier, DataplaneError> {
+        classifier(&mut self.ebpf)
+    }
+
     /// What the program logs of packets, if it was loaded so: once.
     ///
     /// # Errors
@@ -116,6 +122,11 @@ fn program(ebpf: &mut Ebpf) -> Result<&mut Xdp, DataplaneError> {
 fn sweeper(ebpf: &mut Ebpf) -> Result<&mut RawTracePoint, DataplaneError> {
     let program = ebpf.program_mut(SWEEPER).ok_or_else(|| no_program(SWEEPER))?;
     program.try_into().map_err(DataplaneError::aya(SWEEPER))
+}
+
+fn classifier(ebpf: &mut Ebpf) -> Result<&mut SchedClassifier, DataplaneError> {
+    let program = ebpf.program_mut(PROBE).ok_or_else(|| no_program(PROBE))?;
+    program.try_into().map_err(DataplaneError::aya(PROBE))
 }
 
 fn no_program(name: &str) -> DataplaneError {

@@ -7,7 +7,7 @@ use aya::programs::loaded_programs;
 use vip_common::tables::InsertCount;
 
 use super::{
-    AttachMode, Capacity, Counts, Dataplane, Mode, Swept,
+    AttachMode, Capacity, Counts, Dataplane, Mode, Swept, classifier,
     detach::detach,
     director::Director,
     error::DataplaneError,
@@ -30,8 +30,8 @@ pub struct KernelDataplane {
     places: Places,
     pins: Pins,
     fresh: bool,
-    /// Pins of the links that this run made.
-    made: Vec<PathBuf>,
+    /// The interfaces that this run attached to, and the pins of their links.
+    made: Vec<(Interface, PathBuf)>,
     program_pinned: bool,
 }
 
@@ -125,10 +125,11 @@ impl KernelDataplane {
                     remove_file(&path)?;
                     link.pin(&path)
                         .map_err(DataplaneError::io(format!("pin the link {}", path.display())))?;
-                    self.made.push(path);
+                    self.made.push((interface.clone(), path));
                     (fell_back, false)
                 }
             };
+        classifier::attach(self.director.classifier_mut()?, &self.pins, &interface)?;
         if !self.program_pinned {
             self.pins.put_program(self.director.program_mut()?)?;
             self.program_pinned = true;
@@ -167,7 +168,11 @@ impl KernelDataplane {
     /// A link can't be removed.
     pub fn release_others(&mut self, keep: &[u32]) -> Result<Vec<Attached>> {
         let others = attached(&self.pins)?.into_iter().filter(|attached| !keep.contains(&attached.ifindex));
-        others.map(|other| release(&self.pins.link(other.ifindex)).map(|()| other)).collect()
+        let release_both = |other: Attached| {
+            classifier::detach(&self.pins.probe_link(other.ifindex), other.name.as_deref())?;
+            release(&self.pins.link(other.ifindex)).map(|()| other)
+        };
+        others.map(release_both).collect()
     }
 
     /// The interfaces that forward now.
@@ -183,7 +188,8 @@ impl KernelDataplane {
     /// # Errors
     /// Something can't be removed.
     pub fn undo(self) -> Result<()> {
-        for link in &self.made {
+        for (interface, link) in &self.made {
+            classifier::detach(&self.pins.probe_link(interface.index), Some(&interface.name))?;
             release(link)?;
         }
         if self.fresh {
@@ -294,7 +300,7 @@ fn is_for_the_mode(error: &io::Error) -> bool {
 }
 
 /// Detaches a link at once, and removes its pin.
-fn release(path: &std::path::Path) -> Result<()> {
+pub(super) fn release(path: &std::path::Path) -> Result<()> {
     if let Some((link, _)) = open_link(path)? {
         link.detach().map_err(DataplaneError::io(format!("detach the link {}", path.display())))?;
     }

@@ -1,5 +1,6 @@
 //! Where tables are published: the kernel, or memory.
 
+mod classifier;
 pub mod detach;
 pub mod director;
 pub mod error;

@@ -11,3 +11,6 @@ pub const PROGRAM: &str = "director";
 
 /// Name of the program that sweeps the flow table.
 pub const SWEEPER: &str = "sweeper";
+
+/// Name of the classifier that leads probes.
+pub const PROBE: &str = "probe";

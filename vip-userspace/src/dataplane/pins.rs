@@ -21,6 +21,8 @@ use crate::places::{Instance, Places};
 
 /// Start of the name of a pinned link; its interface's index follows.
 const LINK: &str = "link-";
+/// Start of the name of a pinned link of the classifier; its interface's index follows.
+const PROBE_LINK: &str = "probe-link-";
 
 /// The pins of one instance.
 #[derive(Clone, Debug)]
@@ -50,6 +52,10 @@ impl Pins {
 
     pub(super) fn link(&self, ifindex: u32) -> PathBuf {
         self.dir.join(format!("{LINK}{ifindex}"))
+    }
+
+    pub(super) fn probe_link(&self, ifindex: u32) -> PathBuf {
+        self.dir.join(format!("{PROBE_LINK}{ifindex}"))
     }
 
     /// True if anything of this layout is pinned.
@@ -142,6 +148,7 @@ impl Pins {
         for ifindex in self.links()? {
             let path = self.link(ifindex);
             if open_link(&path)?.is_some_and(|(_, now)| now.ifindex == 0) {
+                remove_file(&self.probe_link(ifindex))?;
                 remove_file(&path)?;
                 dead.push(ifindex);
             }

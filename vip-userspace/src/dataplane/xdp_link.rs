@@ -1,5 +1,5 @@
-//! BPF links of XDP programs, by the system call: the BPF library hides which interface a link is of, and
-//! falls back to an attachment that can't be pinned. It knows no policy.
+//! BPF links of programs on interfaces (XDP, and classifiers at egress), by the system call: the BPF library hides which
+//! interface a link is of, and falls back to an attachment that can't be pinned. It knows no policy.
 
 #![expect(unsafe_code, reason = "the bpf system call has no safe wrapper for links")]
 
@@ -25,6 +25,7 @@ const LINK_CREATE: libc::c_int = 28;
 const LINK_UPDATE: libc::c_int = 29;
 const LINK_DETACH: libc::c_int = 34;
 const ATTACH_TYPE_XDP: u32 = 37;
+const ATTACH_TYPE_TCX_EGRESS: u32 = 47;
 // include/uapi/linux/if_link.h.
 const FLAG_GENERIC: u32 = 1 << 1;
 const FLAG_NATIVE: u32 = 1 << 2;
@@ -52,7 +53,7 @@ struct InfoQuery {
     info: u64,
 }
 
-/// The start of `struct bpf_link_info`, as far as XDP links use it.
+/// The start of `struct bpf_link_info`, as far as links of interfaces use it.
 #[repr(C)]
 #[derive(Clone, Copy, Pod, Zeroable, Debug)]
 pub(super) struct LinkInfo {
@@ -64,7 +65,8 @@ pub(super) struct LinkInfo {
     zero: u32,
     /// Index of its interface; 0 once that is gone.
     pub(super) ifindex: u32,
-    zero_end: u32,
+    /// Where on the interface; nothing for XDP.
+    place: u32,
 }
 
 const LINK_INFO_LEN: u32 = 24;
@@ -85,6 +87,16 @@ impl XdpLink {
             Mode::Generic => FLAG_GENERIC,
         };
         let mut arguments = Link([number(program.as_raw_fd()), ifindex, ATTACH_TYPE_XDP, flags]);
+        // SAFETY: there is no pointer in the arguments; the result is a descriptor of nobody else.
+        unsafe { bpf(LINK_CREATE, &mut arguments).map(|fd| Self(OwnedFd::from_raw_fd(fd))) }
+    }
+
+    /// Attaches a classifier to what leaves by an interface, behind those that are there (tcx, since Linux 6.6).
+    ///
+    /// # Errors
+    /// What the kernel says.
+    pub(super) fn create_at_egress(program: BorrowedFd<'_>, ifindex: u32) -> io::Result<Self> {
+        let mut arguments = Link([number(program.as_raw_fd()), ifindex, ATTACH_TYPE_TCX_EGRESS, 0]);
         // SAFETY: there is no pointer in the arguments; the result is a descriptor of nobody else.
         unsafe { bpf(LINK_CREATE, &mut arguments).map(|fd| Self(OwnedFd::from_raw_fd(fd))) }
     }

@@ -15,7 +15,7 @@ use tokio::{
     time::{Instant, sleep_until},
 };
 
-use super::{Path, Tracker, probe::probe};
+use super::{Exits, Tracker, Way, probe::probe};
 use crate::model::{BackendName, Cause, Check, Health, ServiceName};
 
 /// The member that a check is of.
@@ -40,6 +40,8 @@ pub struct CheckSpec {
     pub check: Check,
     /// Where the probes go.
     pub target: SocketAddr,
+    /// By which way they get there.
+    pub way: Way,
     /// Health that an earlier run left behind. It is read when the check starts, never after.
     pub adopted: Option<Health>,
 }
@@ -67,13 +69,14 @@ pub struct Verdict {
 pub struct Checker {
     running: BTreeMap<CheckId, Running>,
     verdicts: mpsc::Sender<Verdict>,
+    exits: watch::Receiver<Exits>,
 }
 
 impl Checker {
-    /// A checker without checks, which will send to `verdicts`.
+    /// A checker without checks, which will send to `verdicts`; `exits` says where backends are.
     #[must_use]
-    pub const fn new(verdicts: mpsc::Sender<Verdict>) -> Self {
-        Self { running: BTreeMap::new(), verdicts }
+    pub const fn new(verdicts: mpsc::Sender<Verdict>, exits: watch::Receiver<Exits>) -> Self {
+        Self { running: BTreeMap::new(), verdicts, exits }
     }
 
     /// Makes the running checks those of `wanted`: starts, stops and alters only what differs.
@@ -89,7 +92,8 @@ impl Checker {
             match self.running.entry(id) {
                 btree_map::Entry::Occupied(running) => running.get().alter(spec),
                 btree_map::Entry::Vacant(place) => {
-                    let running = Running::start(place.key().clone(), spec, self.verdicts.clone());
+                    let running =
+                        Running::start(place.key().clone(), spec, self.verdicts.clone(), self.exits.clone());
                     place.insert(running);
                 }
             }
@@ -109,16 +113,22 @@ struct Running {
 }
 
 impl Running {
-    fn start(id: CheckId, spec: CheckSpec, verdicts: mpsc::Sender<Verdict>) -> Self {
+    fn start(
+        id: CheckId,
+        spec: CheckSpec,
+        verdicts: mpsc::Sender<Verdict>,
+        exits: watch::Receiver<Exits>,
+    ) -> Self {
         let member = Member::new(id, &spec);
         let (spec, specs) = watch::channel(spec);
-        let task = tokio::spawn(member.run(specs, verdicts)).abort_handle();
+        let task = tokio::spawn(member.run(specs, verdicts, exits)).abort_handle();
         Self { spec, task }
     }
 
     fn alter(&self, wanted: CheckSpec) {
         self.spec.send_if_modified(|spec| {
-            let differs = (&spec.check, spec.target) != (&wanted.check, wanted.target);
+            let differs =
+                (&spec.check, spec.target, &spec.way) != (&wanted.check, wanted.target, &wanted.way);
             *spec = wanted;
             differs
         });
@@ -147,13 +157,21 @@ impl Member {
         Self { id, tracker, cause: None, schedule }
     }
 
-    async fn run(mut self, mut specs: watch::Receiver<CheckSpec>, verdicts: mpsc::Sender<Verdict>) {
+    async fn run(
+        mut self,
+        mut specs: watch::Receiver<CheckSpec>,
+        verdicts: mpsc::Sender<Verdict>,
+        mut exits: watch::Receiver<Exits>,
+    ) {
         let mut spec = specs.borrow_and_update().clone();
         loop {
             let at = self.schedule.next;
             let attempt = async {
                 sleep_until(at).await;
-                probe(&spec.check.probe, spec.target, &Path::Routed, spec.check.timeout).await
+                let Check { probe: kind, timeout, .. } = &spec.check;
+                // Without a way to the backend there is nothing to be learned of it.
+                let path = spec.way.find(spec.target, &mut exits, *timeout).await?;
+                Some(probe(kind, spec.target, &path, *timeout).await)
             };
             let result = tokio::select! {
                 changed = specs.changed() => match changed {
@@ -169,7 +187,7 @@ impl Member {
                 continue;
             };
             self.schedule.advance(spec.check.interval, Instant::now());
-            if let Some(verdict) = self.judge(result, spec.target)
+            if let Some(verdict) = result.and_then(|result| self.judge(result, spec.target))
                 && verdicts.send(verdict).await.is_err()
             {
                 return;

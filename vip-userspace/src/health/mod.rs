@@ -1,7 +1,7 @@
 //! Health of members: what probes are made, when, and what their results in a row mean. It tells of changes; what a
 //! change means for a ring it does not know.
 //!
-//! [`state`] is pure; [`mod@probe`] makes one attempt; [`checker`] runs the checks as tasks.
+//! [`state`] is pure; [`mod@way`] says by which way a probe goes, [`mod@probe`] makes one attempt; [`checker`] runs the checks as tasks.
 
 pub mod checker;
 pub mod probe;
@@ -11,4 +11,4 @@ pub mod way;
 pub use checker::{CheckId, CheckSpec, Checker, Verdict};
 pub use probe::probe;
 pub use state::Tracker;
-pub use way::Path;
+pub use way::{Exit, Exits, Path, Way};

@@ -4,6 +4,8 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use super::words::words;
+
 /// How a member is checked.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -23,6 +25,19 @@ pub struct Check {
     /// Port that is probed; the service's own where absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub port: Option<u16>,
+    /// Where the probes go.
+    #[serde(default)]
+    pub target: Target,
+}
+
+words! {
+    /// Where a check's probes go.
+    Target is a "place to probe" {
+        /// To the VIP, through that very backend.
+        Vip = "vip",
+        /// To the backend's own address.
+        Address = "address",
+    }
 }
 
 /// What one probe does.

@@ -22,7 +22,7 @@ pub use attach::{AttachMode, Mode};
 pub use backend::{Admin, Backend};
 pub use capacity::Capacity;
 pub use cause::{Cause, NotHeld, Stage, TlsFailure, Unreachable};
-pub use check::{Check, Probe};
+pub use check::{Check, Probe, Target};
 pub use eligibility::{Health, Ineligible, Neighbour, NoNeighbour, Place, Standing};
 pub use intent::{Intent, Refusal};
 pub use names::{BackendName, ServiceName};

@@ -154,7 +154,7 @@ impl Kernel {
     }
 
     /// The first answer, which may be a refusal; `None` for a bare acknowledgement.
-    async fn one(
+    pub(super) async fn one(
         &self,
         question: Message,
         flags: u16,
@@ -164,7 +164,7 @@ impl Kernel {
         Ok(answers.next().await.transpose())
     }
 
-    fn ask(
+    pub(super) fn ask(
         &self,
         question: Message,
         flags: u16,
@@ -181,7 +181,8 @@ impl Kernel {
     }
 }
 
-fn about(ifindex: u32, address: IpAddr) -> NeighbourMessage {
+/// A message about the neighbour with an address.
+pub(super) fn about(ifindex: u32, address: IpAddr) -> NeighbourMessage {
     let mut entry = NeighbourMessage::default();
     entry.header.family = family(address);
     entry.header.ifindex = ifindex;
@@ -208,7 +209,8 @@ fn own_address(message: &AddressMessage) -> Option<IpAddr> {
     })
 }
 
-const fn family(address: IpAddr) -> AddressFamily {
+/// The family of an address.
+pub(super) const fn family(address: IpAddr) -> AddressFamily {
     match address {
         IpAddr::V4(_) => AddressFamily::Inet,
         IpAddr::V6(_) => AddressFamily::Inet6,
@@ -220,6 +222,7 @@ fn gone(error: &io::Error) -> bool {
     matches!(error.raw_os_error(), Some(libc::ENOENT | libc::ENODEV | libc::ENXIO))
 }
 
-const fn refused(what: String, source: io::Error) -> NetError {
+/// A refusal of the kernel's.
+pub(super) const fn refused(what: String, source: io::Error) -> NetError {
     NetError::Refused { what, source }
 }

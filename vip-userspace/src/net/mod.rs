@@ -9,6 +9,7 @@ mod events;
 pub mod groups;
 mod ioctl;
 mod kernel;
+pub mod lanes;
 pub mod link;
 pub mod offload;
 pub mod place;

@@ -45,7 +45,8 @@ fn detach_removes_everything_while_a_controller_runs_and_a_second_time_finds_not
         dataplane.attach("b", AttachMode::Generic).expect("attach");
         let mut detached = detach(places).expect("detach");
         detached.interfaces.sort_unstable();
-        assert_eq!(detached, Detached { interfaces: vec!["a".into(), "b".into()], found: true });
+        assert_eq!((detached.found, detached.indices.len()), (true, 2));
+        assert_eq!(detached.interfaces, ["a", "b"]);
         assert_eq!((on("a").xdp, on("b").xdp), (None, None));
         assert!(!Path::new("/sys/fs/bpf/vip").exists());
         assert_eq!(detach(places).expect("detach again"), Detached::default());

@@ -16,7 +16,7 @@ use crate::{shell, test, toolchain};
 /// The first process.
 const INIT: &str = include_str!("init.sh");
 /// Test programs that are run in a guest: packet cases, the program on interfaces, HTTP through it, the controller.
-const TESTS: [&str; 4] = ["packets", "dataplane", "traffic", "attach"];
+const TESTS: [&str; 5] = ["packets", "dataplane", "traffic", "attach", "through"];
 /// nginx asks for `nobody` before it serves.
 const USERS: &str = "root:x:0:0:root:/:/bin/sh\nnobody:x:65534:65534:nobody:/:/bin/false\n";
 const GROUPS: &str = "root:x:0:\nnogroup:x:65534:\n";

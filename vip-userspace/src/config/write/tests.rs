@@ -9,8 +9,8 @@ use crate::{
     config::{Config, parse},
     model::{
         Admin, Affinity, AffinityKind, Answer, AttachMode, Backend, Capacity, Check, Echo, Fragments, Intent,
-        Mac, Member, OnDead, Ports, Probe, Protocol, Role, Scheduler, Service, ServiceAddress, Ttl,
-        VipSettings,
+        Mac, Member, OnDead, Ports, Probe, Protocol, Role, Scheduler, Service, ServiceAddress, Target,
+        Ttl, VipSettings,
     },
 };
 
@@ -73,10 +73,11 @@ fn check() -> impl Strategy<Value = Check> {
     let http = ("/[!-~]{0,20}", host, 100..200_u16, 200..=599_u16)
         .prop_map(|(path, host, low, high)| Probe::Http { path, host, expect: (low, high) });
     let probe = prop_oneof![Just(Probe::Tcp), http];
-    (probe, 10..3_600_000_u64, 1..=100_u32, 1..=100_u32, 1..=u16::MAX).prop_map(
-        |(probe, interval, rise, fall, port)| {
+    (probe, 10..3_600_000_u64, 1..=100_u32, 1..=100_u32, 1..=u16::MAX, any::<bool>()).prop_map(
+        |(probe, interval, rise, fall, port, through)| {
             let interval = std::time::Duration::from_millis(interval);
-            Check { probe, interval, timeout: interval, rise, fall, port: Some(port) }
+            let target = if through { Target::Vip } else { Target::Address };
+            Check { probe, interval, timeout: interval, rise, fall, port: Some(port), target }
         },
     )
 }

@@ -12,7 +12,7 @@ use std::{
 use tokio::{io::AsyncReadExt as _, net::TcpListener, task::JoinHandle, time::timeout};
 
 use super::*;
-use crate::model::{Probe, Stage};
+use crate::model::{Probe, Stage, Target};
 
 const DEADLINE: Duration = Duration::from_secs(20);
 const INTERVAL: Duration = Duration::from_millis(20);
@@ -76,8 +76,16 @@ fn id(backend: &str) -> CheckId {
 }
 
 fn spec(target: SocketAddr, rise: u32, fall: u32) -> CheckSpec {
-    let check = Check { probe: Probe::Tcp, interval: INTERVAL, timeout: INTERVAL, rise, fall, port: None };
-    CheckSpec { check, target, adopted: None }
+    let check = Check {
+        probe: Probe::Tcp,
+        interval: INTERVAL,
+        timeout: INTERVAL,
+        rise,
+        fall,
+        port: None,
+        target: Target::Address,
+    };
+    CheckSpec { check, target, way: Way::Routed, adopted: None }
 }
 
 fn one(spec: CheckSpec) -> BTreeMap<CheckId, CheckSpec> {
@@ -86,7 +94,7 @@ fn one(spec: CheckSpec) -> BTreeMap<CheckId, CheckSpec> {
 
 fn checker() -> (Checker, mpsc::Receiver<Verdict>) {
     let (sender, receiver) = mpsc::channel(16);
-    (Checker::new(sender), receiver)
+    (Checker::new(sender, watch::channel(Exits::new()).1), receiver)
 }
 
 async fn next(verdicts: &mut mpsc::Receiver<Verdict>) -> (Health, Option<Cause>) {
@@ -200,7 +208,7 @@ async fn a_removed_check_makes_no_more_probes() {
     drop(checker);
     // With a checker its tasks end, and so does what they send to.
     let (sender, mut receiver) = mpsc::channel(1);
-    let mut checker = Checker::new(sender);
+    let mut checker = Checker::new(sender, watch::channel(Exits::new()).1);
     checker.reconcile(one(spec(kept.address, 1, 1)));
     assert_eq!(next(&mut receiver).await, up());
     drop(checker);

@@ -7,7 +7,7 @@ use tokio::net::{TcpSocket, TcpStream};
 
 use crate::{
     health::way::Path,
-    model::{Cause, Stage, Unreachable},
+    model::{Cause, NotHeld, Stage, Unreachable},
 };
 
 /// Where a probe goes, and how it gets there.
@@ -25,7 +25,7 @@ impl Target<'_> {
     pub(super) async fn connect(self) -> Result<TcpStream, Cause> {
         let socket = if self.address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() };
         let socket = socket.map_err(|error| not_made(&error))?;
-        self.path.prepare(&socket, self.address).map_err(|error| not_made(&error))?;
+        self.path.prepare(&socket, self.address).map_err(|error| self.unprepared(&error))?;
         let stream = socket.connect(self.address).await.map_err(|error| blame(&error, Stage::Connect))?;
         stream.set_zero_linger().map_err(|error| not_made(&error))?;
         // On one box, a port that nobody listens on can connect to itself.
@@ -33,6 +33,14 @@ impl Target<'_> {
             return Err(Cause::PortClosed);
         }
         Ok(stream)
+    }
+
+    /// What it means that a socket can't take the way.
+    fn unprepared(self, error: &io::Error) -> Cause {
+        match (self.path, error.kind()) {
+            (Path::Here, io::ErrorKind::AddrNotAvailable) => Cause::VipNotHeld { sign: NotHeld::Here },
+            _ => not_made(error),
+        }
     }
 }
 

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::*;
 use crate::model::{
-    Affinity, Check, Member, OnDead, Ports, Probe, Protocol, Role, Scheduler, ServiceAddress,
+    Affinity, Check, Member, OnDead, Ports, Probe, Protocol, Role, Scheduler, ServiceAddress, Target,
 };
 
 fn backend(name: &str, addresses: &[&str]) -> Backend {
@@ -39,6 +39,7 @@ fn check() -> Check {
         rise: Check::DEFAULT_RISE,
         fall: Check::DEFAULT_FALL,
         port: None,
+        target: Target::Vip,
     }
 }
 
