@@ -158,6 +158,14 @@ impl Vip {
     /// # Errors
     /// It ends, or does not answer in time; with what it logged.
     pub fn run(&self, namespace: &Namespace) -> Result<Controller> {
+        self.run_with(namespace, &[])
+    }
+
+    /// The same with further options of `vip run`.
+    ///
+    /// # Errors
+    /// As [`Self::run`].
+    pub fn run_with(&self, namespace: &Namespace, options: &[&str]) -> Result<Controller> {
         let log = File::options()
             .create(true)
             .append(true)
@@ -165,7 +173,7 @@ impl Vip {
             .with_context(|| format!("open {}", self.log().display()))?;
         let config = self.config().display().to_string();
         let mut command = self.command(namespace, &["run", "--config", &config]);
-        command.stdout(log.try_clone().context("share the log")?).stderr(log);
+        command.args(options).stdout(log.try_clone().context("share the log")?).stderr(log);
         let process = Process::start("vip run", &mut command)?;
         let mut controller = Controller { process };
         controller.wait_until_it_answers(&self.socket()).with_context(|| {

@@ -142,6 +142,15 @@ impl Stage {
         Ok(())
     }
 
+    /// Starts the controller with further options of `vip run`.
+    ///
+    /// # Errors
+    /// It ends, or does not answer; with what it logged.
+    pub fn start_with(&mut self, options: &[&str]) -> Result<()> {
+        self.controller = Some(self.vip.run_with(&self.topology.director.namespace, options)?);
+        Ok(())
+    }
+
     /// Ends the controller with that signal, and waits for its end.
     ///
     /// # Errors

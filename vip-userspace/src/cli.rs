@@ -13,6 +13,7 @@ use self::{backend::BackendVerb, service::ServiceVerb};
 
 mod backend;
 mod dispatch;
+mod life;
 mod placing;
 mod service;
 #[cfg(test)]
@@ -24,7 +25,7 @@ Examples:
   vip status
   vip backend drain b1
 
-Exit codes: 0 done, 1 refused, 2 usage, 3 no controller";
+Exit codes: 0 done, 1 refused, 2 usage, 3 no controller, 4 differences (vip diff)";
 
 /// A packet director: many machines answer for one virtual IP address, and it survives their death.
 #[derive(Parser, Debug)]
@@ -100,6 +101,23 @@ pub(crate) enum Verb {
     /// Without a controller it shows what is pinned in the kernel, says so on stderr, and exits with 3.
     #[command(after_help = "Examples:\n  vip status\n  vip status --json")]
     Status,
+    /// Read the configuration file again, and make what runs what it says
+    ///
+    /// What differs is changed without losing a packet: services, members, weights, checks, backends, interfaces. Wishes by
+    /// command are laid over the file again. A bad file changes nothing. SIGHUP does the same, and tells it on the log.
+    #[command(after_help = "Examples:\n  vip reload\n  vip reload --reset\n  vip reload --force")]
+    Reload(life::Reload),
+    /// Show what a reload would change
+    ///
+    /// It exits with 0 if that is nothing, with 4 if there are differences, and with 1 if the reload would be refused.
+    #[command(after_help = "Examples:\n  vip diff\n  vip diff /etc/vip/new.toml\n  vip diff --json")]
+    Diff(life::Diff),
+    /// Write what runs as a configuration file
+    ///
+    /// With the wishes by command in it, and without the seed, which is never shown. A file is replaced as a whole, and is
+    /// for its owner alone.
+    #[command(after_help = "Examples:\n  vip save\n  vip save /etc/vip/saved.toml")]
+    Save(life::Save),
     /// List, add and remove services
     #[command(subcommand)]
     Service(ServiceVerb),
@@ -129,6 +147,9 @@ pub(crate) struct Run {
     /// How to attach: auto, native or generic [default: what the configuration says, else auto]
     #[arg(long)]
     mode: Option<AttachMode>,
+    /// Drop the wishes by command of earlier runs: only the file holds
+    #[arg(long)]
+    reset: bool,
     /// Log every packet: slow, to look into a problem
     #[arg(long)]
     log_packets: bool,

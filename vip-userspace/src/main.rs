@@ -36,12 +36,16 @@ fn main() -> ExitCode {
         Ok(runtime) => runtime.block_on(cli::carry_out(cli)),
         Err(error) => Err(Refused::new(Code::Failed, format!("start: {error}"))),
     };
+    let mut exit = ExitCode::SUCCESS;
     let but = match result {
-        Ok(Some(output)) => screen.result(output),
+        Ok(Some(output)) => {
+            exit = ExitCode::from(output.exit);
+            screen.result(output)
+        }
         Ok(None) => None,
         Err(refused) => Some(refused),
     };
-    let Some(refused) = but else { return ExitCode::SUCCESS };
+    let Some(refused) = but else { return exit };
     screen.refusal(&refused);
     ExitCode::from(match refused.code {
         Code::Usage => USAGE,

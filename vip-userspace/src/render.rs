@@ -10,12 +10,14 @@ use vip_userspace::{
     model::Mode,
 };
 
+pub(crate) use self::differences::{differences, reloaded};
 use self::{
     service::{describe, eligible_style, service},
     table::{Cell, Side, Table},
     units::{bytes, number, time},
 };
 
+mod differences;
 mod service;
 mod table;
 #[cfg(test)]

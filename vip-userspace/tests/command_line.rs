@@ -57,6 +57,7 @@ fn controller(directory: &Path) {
                 let known = json!(what_is_wanted(&what)).to_string();
                 let reply = match what {
                     Wanted::Query(Query::Status) => Ok(Answer::Status(Box::new(status()))),
+                    Wanted::Query(_) => Err(Refused::new(Code::Failed, "this one knows no more")),
                     Wanted::Command(_) if known.contains("b1") => Ok(Answer::Done),
                     Wanted::Command(_) => Err(Refused::new(Code::NoBackend, "there is no such backend")
                         .with_remedy("see `vip backend list`")),

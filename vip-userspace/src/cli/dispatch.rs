@@ -23,11 +23,13 @@ pub(crate) struct Output {
     pub(crate) json: Value,
     /// What went wrong nevertheless.
     pub(crate) but: Option<Refused>,
+    /// The exit code, where nothing went wrong.
+    pub(crate) exit: u8,
 }
 
 impl Output {
     fn done(text: String) -> Self {
-        Self { text: text + "\n", json: json!({ "done": true }), but: None }
+        Self { text: text + "\n", json: json!({ "done": true }), but: None, exit: 0 }
     }
 }
 
@@ -43,12 +45,15 @@ pub(crate) async fn carry_out(cli: Cli) -> Result<Option<Output>, Refused> {
         Verb::Run(run) => return start(&global, run).await.map(|()| None),
         Verb::Check { file } => return check(&file).map(Some),
         Verb::Status => return status(&global, &client).await.map(Some),
+        Verb::Reload(reload) => return reload.carry_out(&client).await.map(Some),
+        Verb::Diff(diff) => return diff.carry_out(&client).await.map(Some),
+        Verb::Save(save) => return save.carry_out(&client).await.map(Some),
         Verb::Detach => return detach(&global, &client).await.map(Some),
         Verb::Completions { shell } => return Ok(Some(completions(shell))),
         Verb::Service(ServiceVerb::List) => {
             let services = client.status().await?.services;
             let text = render::services(&services);
-            return Ok(Some(Output { text, json: json!({ "services": services }), but: None }));
+            return Ok(Some(Output { text, json: json!({ "services": services }), but: None, exit: 0 }));
         }
         Verb::Service(ServiceVerb::Add(add)) => add.command().map_err(usage)?,
         Verb::Service(ServiceVerb::Remove { name }) => Command::RemoveService { name },
@@ -57,7 +62,7 @@ pub(crate) async fn carry_out(cli: Cli) -> Result<Option<Output>, Refused> {
             None => {
                 let backends = client.status().await?.backends;
                 let text = render::backends(&backends);
-                return Ok(Some(Output { text, json: json!({ "backends": backends }), but: None }));
+                return Ok(Some(Output { text, json: json!({ "backends": backends }), but: None, exit: 0 }));
             }
         },
     };
@@ -92,13 +97,17 @@ fn words(command: &Command) -> String {
         Command::SetWeight { backend, service, weight } => {
             format!("backend {backend} has weight {weight} {}", inside(service))
         }
+        Command::Reload { .. } => "reloaded".to_owned(),
         Command::Detach => "detached: nothing is forwarded any more".to_owned(),
     }
 }
 
 async fn start(global: &Global, run: Run) -> Result<(), Refused> {
-    let Run { config, mode, log_packets } = run;
-    let options = RunOptions { places: global.places(), socket: global.socket(), config, mode, log_packets };
+    let Run { config, mode, reset, log_packets } = run;
+    // It is read again, wherever the controller may be by then.
+    let config = std::path::absolute(&config).unwrap_or(config);
+    let (places, socket) = (global.places(), global.socket());
+    let options = RunOptions { places, socket, config, mode, reset, log_packets };
     controller::run(options).await
 }
 
@@ -121,7 +130,7 @@ async fn status(global: &Global, client: &Client) -> Result<Output, Refused> {
         }
         Err(refused) => return Err(refused),
     };
-    Ok(Output { text: render::status(&status), json: json!(status), but })
+    Ok(Output { text: render::status(&status), json: json!(status), but, exit: 0 })
 }
 
 async fn detach(global: &Global, client: &Client) -> Result<Output, Refused> {
@@ -152,5 +161,5 @@ fn completions(shell: clap_complete::Shell) -> Output {
     let mut script = Vec::new();
     clap_complete::generate(shell, &mut Cli::command(), "vip", &mut script);
     let text = String::from_utf8_lossy(&script).into_owned();
-    Output { json: json!({ "completions": text }), text, but: None }
+    Output { json: json!({ "completions": text }), text, but: None, exit: 0 }
 }

@@ -15,7 +15,7 @@ use tokio::{net::UnixStream, time::timeout};
 
 use super::{
     Code, Command, Query, Refused, Status,
-    protocol::{Done, HttpRequest},
+    protocol::{ConfigText, DiffRequest, Differences, Done, HttpRequest},
 };
 
 /// Time for an answer: longer than the server's own limit.
@@ -56,6 +56,31 @@ impl Client {
     /// As for [`Self::command`].
     pub async fn status(&self) -> Result<Status, Refused> {
         self.ask((&Query::Status).into()).await
+    }
+
+    /// Asks for what runs, as the text of a configuration without its seed.
+    ///
+    /// # Errors
+    /// As for [`Self::command`].
+    pub async fn config(&self) -> Result<String, Refused> {
+        let ConfigText { config } = self.ask((&Query::Config).into()).await?;
+        Ok(config)
+    }
+
+    /// Asks what a reload would change.
+    ///
+    /// # Errors
+    /// As for [`Self::command`], and whatever would refuse the reload.
+    pub async fn diff(&self, request: DiffRequest) -> Result<Differences, Refused> {
+        self.ask((&Query::Diff(request)).into()).await
+    }
+
+    /// Asks for a [`Command::Reload`], and tells what it changed.
+    ///
+    /// # Errors
+    /// As for [`Self::command`]; nothing has changed then.
+    pub async fn reload(&self, force: bool, reset: bool) -> Result<Differences, Refused> {
+        self.ask((&Command::Reload { force, reset }).into()).await
     }
 
     async fn ask<T: DeserializeOwned>(&self, request: HttpRequest) -> Result<T, Refused> {

@@ -3,11 +3,13 @@
 
 use serde::{Deserialize, Serialize};
 
+mod differences;
 mod http;
 mod refused;
 mod status;
 
-pub use http::{AddBackend, HttpRequest, SetAdmin, SetWeight};
+pub use differences::{Change, ChangeAction, Differences, Fate, Thing, Wish};
+pub use http::{AddBackend, DiffRequest, HttpRequest, ReloadRequest, SetAdmin, SetWeight};
 pub use refused::{Code, Refused};
 pub use status::{
     BackendStatus, FlowTableStatus, InterfaceStatus, MemberStatus, NeighbourStatus, ReasonStatus,
@@ -66,6 +68,15 @@ pub enum Command {
         /// The weight, 0 to [`MAX_WEIGHT`](crate::model::service::MAX_WEIGHT).
         weight: u32,
     },
+    /// Reads the configuration file again, and makes what runs what it says, with the operator's wishes laid over it.
+    Reload {
+        /// Also what moves flows to other backends.
+        #[serde(default)]
+        force: bool,
+        /// Drops the operator's wishes by command.
+        #[serde(default)]
+        reset: bool,
+    },
     /// Takes the program off its interfaces, removes all that is pinned, and ends the controller.
     Detach,
 }
@@ -89,15 +100,18 @@ fn default_weight() -> u32 {
 }
 
 /// A question, whose answer changes nothing.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Query {
     /// All that is known.
     Status,
+    /// What runs, as the text of a configuration.
+    Config,
+    /// What a reload would change.
+    Diff(DiffRequest),
 }
 
 /// What somebody at the control socket wants.
-#[expect(clippy::large_enum_variant, reason = "few of them exist at a time")]
 #[derive(Clone, PartialEq, Debug)]
 pub enum Wanted {
     /// A change.
@@ -113,6 +127,17 @@ pub enum Answer {
     Done,
     /// The answer to [`Query::Status`].
     Status(Box<Status>),
+    /// The answer to [`Query::Config`], without the seed.
+    Config(String),
+    /// What a [`Command::Reload`] has changed, or would, in answer to [`Query::Diff`].
+    Differences(Box<Differences>),
+}
+
+/// The body of the answer to [`Query::Config`].
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct ConfigText {
+    /// The text of a configuration, without the seed.
+    pub config: String,
 }
 
 /// The body of a carried out command.

@@ -20,12 +20,14 @@ use tokio::{
 
 use super::{
     Answer, Code, Command, Query, Refused, Request, Status, Wanted,
-    protocol::{AddBackend, Done, SetAdmin, SetWeight},
+    protocol::{AddBackend, ConfigText, DiffRequest, Done, ReloadRequest, SetAdmin, SetWeight},
 };
 use crate::model::{BackendName, Service, ServiceName};
 
 /// Bytes of the longest body.
 const MAX_BODY: usize = 64 * 1024;
+/// Bytes of the longest body that holds a configuration.
+const MAX_CONFIG: usize = 16 * 1024 * 1024;
 /// Time for a request's body.
 const BODY_TIMEOUT: Duration = Duration::from_secs(5);
 /// Time for the controller's answer.
@@ -43,6 +45,9 @@ pub(super) fn router(requests: mpsc::Sender<Request>) -> Router {
         .route("/v1/backends/{name}", delete(remove_backend))
         .route("/v1/backends/{name}/admin", put(set_admin))
         .route("/v1/backends/{name}/weight", put(set_weight))
+        .route("/v1/config", get(config))
+        .route("/v1/diff", post(diff))
+        .route("/v1/reload", post(reload))
         .route("/v1/detach", post(detach))
         .fallback(async || Failure(Refused::new(Code::NoSuchPath, "there is no such path")))
         .method_not_allowed_fallback(async || {
@@ -107,6 +112,29 @@ async fn set_weight(
     carry_out(&requests, Command::SetWeight { backend, service, weight }).await
 }
 
+async fn config(State(requests): Requests) -> Reply {
+    match ask(&requests, Wanted::Query(Query::Config)).await? {
+        Answer::Config(config) => Ok(json(StatusCode::OK, &ConfigText { config })),
+        _ => Err(strange()),
+    }
+}
+
+async fn diff(State(requests): Requests, Body(request): Body<DiffRequest, { MAX_CONFIG }>) -> Reply {
+    differences(&requests, Wanted::Query(Query::Diff(request))).await
+}
+
+async fn reload(State(requests): Requests, Body(body): Body<ReloadRequest>) -> Reply {
+    let ReloadRequest { force, reset } = body;
+    differences(&requests, Wanted::Command(Command::Reload { force, reset })).await
+}
+
+async fn differences(requests: &mpsc::Sender<Request>, what: Wanted) -> Reply {
+    match ask(requests, what).await? {
+        Answer::Differences(differences) => Ok(json(StatusCode::OK, &differences)),
+        _ => Err(strange()),
+    }
+}
+
 async fn detach(State(requests): Requests) -> Reply {
     carry_out(&requests, Command::Detach).await
 }
@@ -114,7 +142,7 @@ async fn detach(State(requests): Requests) -> Reply {
 async fn known(requests: &mpsc::Sender<Request>) -> Result<Status, Failure> {
     match ask(requests, Wanted::Query(Query::Status)).await? {
         Answer::Status(status) => Ok(*status),
-        Answer::Done => Err(Failure(Refused::new(Code::Failed, "the controller has no status"))),
+        _ => Err(strange()),
     }
 }
 
@@ -157,6 +185,10 @@ fn json(status: StatusCode, body: &impl Serialize) -> Response {
     }
 }
 
+fn strange() -> Failure {
+    Failure(Refused::new(Code::Failed, "the controller's answer is not one to this question"))
+}
+
 fn bad_request(message: String) -> Failure {
     Failure(Refused::new(Code::BadRequest, message))
 }
@@ -192,13 +224,13 @@ where
 }
 
 /// The body, as JSON whatever its content type says.
-struct Body<T>(T);
+struct Body<T, const MAX: usize = MAX_BODY>(T);
 
-impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Body<T> {
+impl<T: DeserializeOwned, S: Send + Sync, const MAX: usize> FromRequest<S> for Body<T, MAX> {
     type Rejection = Failure;
 
     async fn from_request(request: axum::extract::Request, _: &S) -> Result<Self, Failure> {
-        let bytes = timeout(BODY_TIMEOUT, whole(request.into_body()))
+        let bytes = timeout(BODY_TIMEOUT, whole(request.into_body(), MAX))
             .await
             .map_err(|_| bad_request(format!("the body did not arrive in {BODY_TIMEOUT:?}")))??;
         serde_json::from_slice(&bytes).map(Self).map_err(|error| bad_request(format!("the body: {error}")))
@@ -207,18 +239,18 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Body<T> {
 
 /// Reads a body to its end, even one that is too long: a Unix socket closed with unread bytes in it is reset, and
 /// its client would not see the answer.
-async fn whole(mut body: axum::body::Body) -> Result<Vec<u8>, Failure> {
+async fn whole(mut body: axum::body::Body, max: usize) -> Result<Vec<u8>, Failure> {
     let (mut bytes, mut length) = (Vec::new(), 0_usize);
     while let Some(frame) = body.frame().await {
         let frame = frame.map_err(|error| bad_request(format!("the body: {error}")))?;
         let data = frame.data_ref().map_or(&[][..], |data| data);
         length = length.saturating_add(data.len());
-        if length <= MAX_BODY {
+        if length <= max {
             bytes.extend_from_slice(data);
         }
     }
-    if length > MAX_BODY {
-        let message = format!("the body is longer than {MAX_BODY} bytes");
+    if length > max {
+        let message = format!("the body is longer than {max} bytes");
         return Err(Failure(Refused::new(Code::TooLong, message)));
     }
     Ok(bytes)

@@ -1,7 +1,7 @@
 //! What each command does to the intent. Pure.
 
 use crate::{
-    control::protocol::{Command, Membership},
+    control::protocol::{Command, Fate, Membership, Wish},
     model::{Backend, BackendName, Intent, Member, Refusal, ServiceName},
 };
 
@@ -20,10 +20,57 @@ pub(super) fn apply(intent: &mut Intent, command: &Command) -> Result<(), Refusa
         Command::SetWeight { backend, service, weight } => {
             next.set_weight(&backend, service.as_ref(), weight)?;
         }
-        Command::Detach => {}
+        Command::Reload { .. } | Command::Detach => {}
     }
     *intent = next;
     Ok(())
+}
+
+/// Lays the operator's wishes over an intent, in their order. Those that hold are returned, and of all of them what
+/// becomes of them.
+pub(super) fn lay_over(intent: &mut Intent, wishes: Vec<Command>) -> (Vec<Command>, Vec<Wish>) {
+    let (mut kept, mut told) = (Vec::new(), Vec::new());
+    for wish in wishes {
+        let words = super::words::of_wish(&wish);
+        let before = intent.clone();
+        let (fate, why) = match apply(intent, &wish) {
+            _ if says_so(&before, &wish) => {
+                *intent = before;
+                (Fate::Fulfilled, None)
+            }
+            Ok(()) if *intent == before => (Fate::Fulfilled, None),
+            Ok(()) => (Fate::Holds, None),
+            Err(refusal) => (Fate::Lost, Some(refusal.to_string())),
+        };
+        if fate == Fate::Holds {
+            kept.push(wish);
+        }
+        told.push(Wish { wish: words, fate, why });
+    }
+    (kept, told)
+}
+
+/// Whether a wish for things to be there, or not, is for what is so anyway.
+fn says_so(intent: &Intent, wish: &Command) -> bool {
+    let member = |service: &ServiceName, backend: &BackendName| {
+        let service = intent.services().get(service);
+        service.and_then(|service| service.members.iter().find(|member| member.backend == *backend))
+    };
+    match wish {
+        Command::AddService { service } => intent.services().get(&service.name) == Some(service),
+        Command::RemoveService { name } => !intent.services().contains_key(name),
+        Command::AddBackend { backend, services } => {
+            let is_member = |wanted: &Membership| {
+                let Membership { service, weight, backup } = wanted;
+                let wanted = Member { backend: backend.name.clone(), weight: *weight, backup: *backup };
+                member(service, &backend.name) == Some(&wanted)
+            };
+            intent.backends().get(&backend.name) == Some(backend) && services.iter().all(is_member)
+        }
+        Command::RemoveBackend { name, service: None } => !intent.backends().contains_key(name),
+        Command::RemoveBackend { name, service: Some(service) } => member(service, name).is_none(),
+        _ => false,
+    }
 }
 
 /// A backend that exists already, just as stated, only becomes a member.

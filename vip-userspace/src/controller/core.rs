@@ -118,8 +118,27 @@ impl<D: Dataplane> Controller<D> {
         done
     }
 
+    /// Makes another world what is wanted, and `key` the secret, up to the kernel. Where the kernel refuses it, or there is
+    /// no room, nothing has changed.
+    ///
+    /// # Errors
+    /// Why it is refused.
+    pub fn reconfigure(&mut self, world: World, key: RingKey) -> Result<Vec<Transition>, Refused> {
+        let before = (std::mem::replace(&mut self.world, world), self.numbers.clone(), self.composer.clone());
+        self.composer.rekey(key);
+        let done = self.follow_intent();
+        if done.is_err() {
+            (self.world, self.numbers, self.composer) = before;
+        }
+        done
+    }
+
     fn try_command(&mut self, command: &Command) -> Result<Vec<Transition>, Refused> {
         commands::apply(&mut self.world.intent, command)?;
+        self.follow_intent()
+    }
+
+    fn follow_intent(&mut self) -> Result<Vec<Transition>, Refused> {
         self.world.forget_the_gone();
         self.numbers
             .assign(&self.world.intent, &self.published)
@@ -183,6 +202,28 @@ impl<D: Dataplane> Controller<D> {
         }
         self.published = wanted;
         Ok(self.transitions())
+    }
+
+    /// Looks whether the tables are what was published, at one part of `parts`, and puts right what somebody else has
+    /// changed. Tells of which tables how many entries that was.
+    ///
+    /// # Errors
+    /// The dataplane failed.
+    pub fn resync(&mut self, part: usize, parts: usize) -> anyhow::Result<BTreeMap<&'static str, usize>> {
+        let mut strays = BTreeMap::new();
+        // What is in doubt is read anew before long.
+        if self.in_doubt {
+            return Ok(strays);
+        }
+        let operations = self.dataplane.strays(&self.published, part, parts).context("look for changes")?;
+        for operation in &operations {
+            let (table, entries) = operation.table();
+            *strays.entry(table).or_default() += entries;
+        }
+        if !operations.is_empty() {
+            self.dataplane.apply(&operations).context("put right what somebody else has changed")?;
+        }
+        Ok(strays)
     }
 
     /// Looks after the flow table, once a second: sweeps it if it is time, lets slots go that need not be tracked any more,

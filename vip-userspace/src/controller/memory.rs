@@ -116,27 +116,37 @@ impl Memory {
         self.keep("wishes.json", &serde_json::to_vec_pretty(wishes)?)
     }
 
-    /// The secret that rings and flow hash are made with; made at first use.
+    /// The secret that was made at first use, if it was.
     ///
     /// # Errors
-    /// The file can't be read or written, or holds no seed.
-    pub fn seed(&self) -> anyhow::Result<RingKey> {
+    /// The file can't be read, or holds no seed.
+    pub fn known_seed(&self) -> anyhow::Result<Option<RingKey>> {
         let path = self.directory.join("seed");
         match fs::read_to_string(&path) {
             Ok(text) => text
                 .trim()
                 .parse()
+                .map(Some)
                 .with_context(|| format!("{} holds no seed: remove it for a new one", path.display())),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                let mut bytes = [0; 16];
-                rustix::rand::getrandom(&mut bytes, rustix::rand::GetRandomFlags::empty())
-                    .context("ask the kernel for random bytes")?;
-                let key = RingKey::new(bytes);
-                self.keep("seed", key.reveal().as_bytes())?;
-                Ok(key)
-            }
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
             Err(error) => Err(error).with_context(|| format!("read {}", path.display())),
         }
+    }
+
+    /// The secret that rings and flow hash are made with; made at first use.
+    ///
+    /// # Errors
+    /// The file can't be read or written, or holds no seed.
+    pub fn seed(&self) -> anyhow::Result<RingKey> {
+        if let Some(known) = self.known_seed()? {
+            return Ok(known);
+        }
+        let mut bytes = [0; 16];
+        rustix::rand::getrandom(&mut bytes, rustix::rand::GetRandomFlags::empty())
+            .context("ask the kernel for random bytes")?;
+        let key = RingKey::new(bytes);
+        self.keep("seed", key.reveal().as_bytes())?;
+        Ok(key)
     }
 
     fn load<T: DeserializeOwned>(&self, name: &str) -> anyhow::Result<Option<T>> {

@@ -3,11 +3,13 @@
 
 mod commands;
 mod core;
+mod differences;
 mod flows;
 mod lanes;
 mod memory;
 mod offline;
 mod probing;
+mod reload;
 mod run;
 mod start;
 mod status;

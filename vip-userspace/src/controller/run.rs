@@ -25,6 +25,7 @@ use super::{
     status::Sources,
 };
 use crate::{
+    config::Config,
     control::{
         Answer, Code, Command, Query, Refused, Request, Wanted, protocol::InterfaceStatus, socket::Bound,
     },
@@ -33,10 +34,13 @@ use crate::{
     model::{AttachMode, Mac, MemberKey},
     net::{Groups, NetError, NetEvent, Way, addresses, routes},
     places::Places,
+    ring::RingKey,
 };
 
 /// How often what nobody tells of is looked after: failed publications, addresses of this box.
 const TICK: Duration = Duration::from_secs(1);
+/// The tables are looked at in so many parts, one a tick: what somebody else changes is found within as many seconds.
+const PARTS: usize = 10;
 /// How long the watcher may take to let go of the neighbours.
 const LET_GO: Duration = Duration::from_secs(5);
 
@@ -51,6 +55,8 @@ pub struct RunOptions {
     pub socket: PathBuf,
     /// Overrides the configuration's attach mode.
     pub mode: Option<AttachMode>,
+    /// The operator's wishes by command are dropped.
+    pub reset: bool,
     /// Packets are logged one by one: slow, for looking into a problem.
     pub log_packets: bool,
 }
@@ -66,6 +72,7 @@ enum Event {
     Request(Request),
     Verdict(Verdict),
     Net(Result<NetEvent, NetError>),
+    Reload,
     Tick,
     End(&'static str),
 }
@@ -76,7 +83,7 @@ enum Event {
 /// Why it could not start; nothing has changed then.
 pub async fn run(options: RunOptions) -> Result<(), Refused> {
     let started = super::start::start(&options).await?;
-    let mut running = Loop::new(options.places, started);
+    let mut running = Loop::new(options, started);
     let ended = running.follow().await.map_err(failed);
     running.answer_the_last().await;
     ended
@@ -91,36 +98,45 @@ async fn local(vips: BTreeSet<IpAddr>) -> Result<BTreeSet<IpAddr>, NetError> {
 }
 
 /// The loop, with all that it talks to.
-struct Loop {
-    places: Places,
+pub(super) struct Loop {
+    pub(super) places: Places,
+    pub(super) options: RunOptions,
+    /// What the file said when it was read last; its intent is that of the controller's world.
+    pub(super) config: Config,
+    pub(super) key: RingKey,
     began: Instant,
-    controller: Controller<KernelDataplane>,
-    memory: super::Memory,
-    wishes: Vec<Command>,
-    interfaces: Vec<InterfaceStatus>,
-    net: Net,
+    pub(super) controller: Controller<KernelDataplane>,
+    pub(super) memory: super::Memory,
+    pub(super) wishes: Vec<Command>,
+    pub(super) interfaces: Vec<InterfaceStatus>,
+    pub(super) net: Net,
     checker: Checker,
     verdicts: mpsc::Receiver<Verdict>,
     requests: mpsc::Receiver<Request>,
     server: JoinHandle<()>,
     changed_at: BTreeMap<MemberKey, Instant>,
-    labels: Labels,
+    pub(super) labels: Labels,
     checks: BTreeMap<CheckId, CheckSpec>,
     /// Where probes leave, as the checker knows it.
     exits: watch::Sender<Exits>,
     /// They may be other ones now.
     places_changed: bool,
     lanes: Lanes,
+    /// The part of the tables that is looked at next.
+    part: usize,
     /// Nobody else is the controller of this instance while this lives.
     _place: Bound,
 }
 
 impl Loop {
-    fn new(places: Places, started: Started) -> Self {
+    fn new(options: RunOptions, started: Started) -> Self {
         let (to_us, verdicts) = mpsc::channel(1024);
         let (exits, probed) = watch::channel(Exits::new());
         Self {
-            places,
+            places: options.places.clone(),
+            options,
+            config: started.config,
+            key: started.key,
             began: Instant::now(),
             controller: started.controller,
             memory: started.memory,
@@ -137,6 +153,7 @@ impl Loop {
             places_changed: true,
             lanes: Lanes::new(started.labels.opened.clone()),
             labels: started.labels,
+            part: 0,
             _place: started.place,
         }
     }
@@ -145,6 +162,7 @@ impl Loop {
     async fn follow(&mut self) -> anyhow::Result<()> {
         let mut interrupted = signal(SignalKind::interrupt()).context("listen for SIGINT")?;
         let mut terminated = signal(SignalKind::terminate()).context("listen for SIGTERM")?;
+        let mut hung_up = signal(SignalKind::hangup()).context("listen for SIGHUP")?;
         let mut ticks = tokio::time::interval(TICK);
         self.keep_lanes().await;
         self.intent_changed();
@@ -155,6 +173,7 @@ impl Loop {
                 Some(verdict) = self.verdicts.recv() => Event::Verdict(verdict),
                 Some(event) = self.net.events.recv() => Event::Net(event),
                 _ = ticks.tick() => Event::Tick,
+                _ = hung_up.recv() => Event::Reload,
                 _ = interrupted.recv() => Event::End("SIGINT"),
                 _ = terminated.recv() => Event::End("SIGTERM"),
             };
@@ -167,6 +186,7 @@ impl Loop {
                 }
                 Event::Verdict(verdict) => self.verdict(verdict),
                 Event::Net(event) => self.link_or_neighbour(event.context("follow links and neighbours")?),
+                Event::Reload => self.reload_on_signal().await,
                 Event::Tick => {
                     self.lanes.tick();
                     self.look_after().await;
@@ -216,7 +236,7 @@ impl Loop {
     }
 
     /// All that follows the intent follows it.
-    fn intent_changed(&mut self) {
+    pub(super) fn intent_changed(&mut self) {
         self.net.watcher.watch(self.controller.world().watched());
         self.checks = super::probing::wanted_checks(self.controller.world(), self.controller.numbers());
         self.checker.reconcile(self.checks.clone());
@@ -255,6 +275,15 @@ impl Loop {
             Ok(local) => self.controller.local(local),
             Err(error) => warn!("{error}: a VIP on this box may not be noticed"),
         }
+        match self.controller.resync(self.part, PARTS) {
+            Ok(strays) => {
+                for (table, entries) in strays {
+                    warn!("{}", super::words::of_strays(table, entries));
+                }
+            }
+            Err(error) => error!("{error:#}; trying again in {PARTS} s"),
+        }
+        self.part = (self.part + 1) % PARTS;
         match self.controller.look_after_flows() {
             Ok(refusals) => {
                 for (service, flows) in refusals {
@@ -269,6 +298,14 @@ impl Loop {
     async fn request(&mut self, request: Request) -> bool {
         let (answer, ends) = match &request.what {
             Wanted::Query(Query::Status) => (self.status(), false),
+            Wanted::Query(Query::Config) => (Ok(Answer::Config(self.config_text())), false),
+            Wanted::Query(Query::Diff(wanted)) => {
+                (self.diff(wanted).await.map(|found| Answer::Differences(Box::new(found))), false)
+            }
+            Wanted::Command(Command::Reload { force, reset }) => {
+                let reloaded = self.reload(*force, *reset).await;
+                (reloaded.map(|changed| Answer::Differences(Box::new(changed))), false)
+            }
             Wanted::Command(Command::Detach) => {
                 let detached = self.detach().await;
                 let ends = detached.is_ok();
@@ -371,7 +408,7 @@ impl Loop {
         }
     }
 
-    fn tell(&mut self, transitions: Vec<Transition>) {
+    pub(super) fn tell(&mut self, transitions: Vec<Transition>) {
         for transition in transitions {
             if transition.is_beginning() {
                 continue;

@@ -10,14 +10,15 @@ use super::{
     Controller, Memory, commands,
     core::adopt,
     memory::Labels,
+    reload::tell_of_wishes,
     run::{RunOptions, failed},
-    tags, words,
+    tags,
 };
 use crate::{
     config::{self, Config},
     control::{
         Code, Command, Refused, Request,
-        protocol::InterfaceStatus,
+        protocol::{Fate, InterfaceStatus, Wish},
         server,
         socket::{self, Bound},
     },
@@ -33,6 +34,8 @@ pub(super) struct Started {
     pub(super) controller: Controller<KernelDataplane>,
     pub(super) memory: Memory,
     pub(super) wishes: Vec<Command>,
+    pub(super) config: Config,
+    pub(super) key: RingKey,
     pub(super) interfaces: Vec<InterfaceStatus>,
     pub(super) net: Net,
     pub(super) requests: mpsc::Receiver<Request>,
@@ -54,8 +57,9 @@ pub(super) struct Net {
 /// # Errors
 /// Why it can't start; nothing has changed then.
 pub(super) async fn start(options: &RunOptions) -> Result<Started, Refused> {
-    let config = read_config(&options.config)?;
+    let mut config = read_config(&options.config)?;
     let mode = options.mode.unwrap_or(config.mode);
+    config.mode = mode;
     let (links, listener, place) = look_first(options, &config, mode).await?;
 
     let memory = Memory::open(&options.places.state_dir()).map_err(failed)?;
@@ -68,12 +72,14 @@ pub(super) async fn start(options: &RunOptions) -> Result<Started, Refused> {
         let name = attached.name.as_deref().unwrap_or("an interface that is not seen here");
         info!("found forwarding on {name}");
     }
-    let prepared = prepare(&config, &memory, &labels, &dataplane, key).and_then(|prepared| {
-        let ports: Vec<_> = config.interfaces.iter().filter_map(|name| links.by_name(name)).collect();
-        tags::leave(&memory, &mut labels, &ports, &links, &config.intent)?;
-        Ok((prepared, attach(&mut dataplane, &config, mode, &links)?))
+    let known = if options.reset { Vec::new() } else { memory.wishes().map_err(failed)? };
+    let prepared = prepare(&config, known, &labels, &dataplane, key).and_then(|prepared| {
+        tags::leave(&memory, &mut labels, &ports(&config, &links), &links, &config.intent)?;
+        let (interfaces, keep) = attach(&mut dataplane, &config, mode, &links, &[])?;
+        release(&mut dataplane, &keep)?;
+        Ok((prepared, interfaces))
     });
-    let (Prepared { mut world, numbers, wishes }, interfaces) = match prepared {
+    let (Prepared { mut world, numbers, wishes, told }, interfaces) = match prepared {
         Ok(prepared) => prepared,
         Err(refused) => {
             dataplane.undo().map_err(failed)?;
@@ -81,6 +87,10 @@ pub(super) async fn start(options: &RunOptions) -> Result<Started, Refused> {
             return Err(refused);
         }
     };
+    tell_of_wishes(&told);
+    if options.reset || told.iter().any(|wish| wish.fate != Fate::Holds) {
+        memory.keep_wishes(&wishes).map_err(failed)?;
+    }
     world.links = ways_out(&config, &interfaces, &links);
     if options.log_packets {
         let packets = dataplane.packet_log(|line| info!("packet {line}")).map_err(failed)?;
@@ -92,7 +102,7 @@ pub(super) async fn start(options: &RunOptions) -> Result<Started, Refused> {
     let (watcher, net_events) = Watcher::start().map_err(failed)?;
     let groups = Groups::new().map_err(failed)?;
     let net = Net { links, watcher, events: net_events, groups };
-    Ok(Started { controller, memory, wishes, interfaces, net, requests, server, labels, place })
+    Ok(Started { controller, memory, wishes, config, key, interfaces, net, requests, server, labels, place })
 }
 
 /// The interfaces that backends may be reached by, by index.
@@ -116,10 +126,7 @@ async fn look_first(
 ) -> Result<(Links, UnixListener, Bound), Refused> {
     preflight::check(&options.places).map_err(failed)?;
     let links = Links::list().await.map_err(failed)?;
-    let mut named = config.interfaces.iter().chain(&config.egress_interfaces);
-    if let Some(missing) = named.find(|name| links.by_name(name).is_none()) {
-        return Err(no_interface(missing, &links));
-    }
+    refuse_missing(config, &links)?;
     refuse_gateways(config.intent.backends().values().flat_map(Backend::addresses)).await?;
     let (listener, place) = socket::bind(&options.places, &options.socket)?;
     let named = config.interfaces.iter().chain(&config.egress_interfaces);
@@ -129,7 +136,7 @@ async fn look_first(
 }
 
 /// A refusal of the dataplane, with a code for programs.
-fn refused(error: DataplaneError) -> Refused {
+pub(super) fn refused(error: DataplaneError) -> Refused {
     let code = match &error {
         DataplaneError::NoInterface(_) => Code::NoInterface,
         DataplaneError::OtherProgram { .. } => Code::InterfaceTaken,
@@ -146,10 +153,24 @@ pub fn read_config(path: &Path) -> Result<Config, Refused> {
     let text = fs::read_to_string(path).map_err(|error| {
         Refused::new(Code::BadConfig, format!("can't read the configuration {}: {error}", path.display()))
     })?;
-    config::parse(&text).map_err(|problems| {
+    parse_config(&text, path)
+}
+
+/// Validates the text of a configuration, which is that of the file at `path`.
+pub(super) fn parse_config(text: &str, path: &Path) -> Result<Config, Refused> {
+    config::parse(text).map_err(|problems| {
         let lines: Vec<_> = problems.iter().map(|problem| format!("{}: {problem}", path.display())).collect();
         Refused::new(Code::BadConfig, lines.join("\n"))
     })
+}
+
+/// All interfaces that a configuration names must be there.
+pub(super) fn refuse_missing(config: &Config, links: &Links) -> Result<(), Refused> {
+    let mut named = config.interfaces.iter().chain(&config.egress_interfaces);
+    match named.find(|name| links.by_name(name).is_none()) {
+        Some(missing) => Err(no_interface(missing, links)),
+        None => Ok(()),
+    }
 }
 
 fn no_interface(name: &str, links: &Links) -> Refused {
@@ -173,12 +194,13 @@ struct Prepared {
     world: World,
     numbers: Numbers,
     wishes: Vec<Command>,
+    told: Vec<Wish>,
 }
 
 /// The configuration, the operator's wishes, and what the pinned tables tell.
 fn prepare(
     config: &Config,
-    memory: &Memory,
+    known: Vec<Command>,
     labels: &Labels,
     dataplane: &KernelDataplane,
     key: RingKey,
@@ -196,14 +218,7 @@ fn prepare(
         virtual_router: config.virtual_router,
         ..World::default()
     };
-    let mut wishes = memory.wishes().map_err(failed)?;
-    wishes.retain(|wish| match commands::apply(&mut world.intent, wish) {
-        Ok(()) => true,
-        Err(refusal) => {
-            warn!("forgotten, for it does not hold any more: {}: {refusal}", words::of_command(wish));
-            false
-        }
-    });
+    let (wishes, told) = commands::lay_over(&mut world.intent, known);
     let labels = labels.by_id();
     let mut numbers = Numbers::adopt(config.capacity, &published, &labels, &world.intent)
         .map_err(|resized| Refused::new(Code::BadConfig, resized.to_string()))?;
@@ -211,16 +226,20 @@ fn prepare(
         .assign(&world.intent, &published)
         .map_err(|full| Refused::new(Code::TableFull, full.to_string()))?;
     adopt(&mut world, &published, &labels);
-    Ok(Prepared { world, numbers, wishes })
+    Ok(Prepared { world, numbers, wishes, told })
 }
 
-/// Attaches the program to an interface, and says how.
+/// Attaches the program to an interface, and says how, unless it is `known` to be attached.
 fn attach_one(
     dataplane: &mut KernelDataplane,
     name: &str,
     mode: AttachMode,
+    known: &[u32],
 ) -> Result<Attachment, DataplaneError> {
     let attachment = dataplane.attach(name, mode)?;
+    if known.contains(&attachment.ifindex) {
+        return Ok(attachment);
+    }
     if let Some(why) = &attachment.fell_back {
         warn!("{name}: GENERIC mode, several times as dear as native: its driver refused native mode: {why}");
     }
@@ -229,15 +248,23 @@ fn attach_one(
     Ok(attachment)
 }
 
-fn attach(
+/// The links of a configuration's ports.
+pub(super) fn ports<'a>(config: &Config, links: &'a Links) -> Vec<&'a crate::net::Link> {
+    config.interfaces.iter().filter_map(|name| links.by_name(name)).collect()
+}
+
+/// Attaches to all interfaces of a configuration; those that are attached stay so. Returns the ports, and the indices of
+/// all. Of those with the indices `known` nothing is logged.
+pub(super) fn attach(
     dataplane: &mut KernelDataplane,
     config: &Config,
     mode: AttachMode,
     links: &Links,
-) -> Result<Vec<InterfaceStatus>, Refused> {
+    known: &[u32],
+) -> Result<(Vec<InterfaceStatus>, Vec<u32>), Refused> {
     let (mut interfaces, mut keep) = (Vec::new(), Vec::new());
     for name in &config.interfaces {
-        let attachment = attach_one(dataplane, name, mode).map_err(refused)?;
+        let attachment = attach_one(dataplane, name, mode, known).map_err(refused)?;
         keep.push(attachment.ifindex);
         let mac = links.by_name(name).and_then(|link| link.mac);
         interfaces.push(InterfaceStatus {
@@ -259,7 +286,7 @@ fn attach(
     // comes in there, which is no port. What comes in natively leaves natively, or is lost without a word.
     for name in &config.egress_interfaces {
         let mode = if native.is_some() { AttachMode::Native } else { mode };
-        let attachment = attach_one(dataplane, name, mode).map_err(|error| match &native {
+        let attachment = attach_one(dataplane, name, mode, known).map_err(|error| match &native {
             Some(native) => refused(error).with_remedy(format!(
                 "{native} is attached natively, and what it takes in could not leave by {name}: \
                  set mode = \"generic\", or reach the backends by another interface"
@@ -268,9 +295,14 @@ fn attach(
         })?;
         keep.push(attachment.ifindex);
     }
-    for other in dataplane.release_others(&keep).map_err(refused)? {
+    Ok((interfaces, keep))
+}
+
+/// Detaches from all interfaces but those with the indices `keep`.
+pub(super) fn release(dataplane: &mut KernelDataplane, keep: &[u32]) -> Result<(), Refused> {
+    for other in dataplane.release_others(keep).map_err(refused)? {
         let name = other.name.unwrap_or_else(|| format!("interface {}", other.ifindex));
-        info!("detached from {name}: the configuration does not name it any more");
+        info!("detached from {name}: the configuration does not name it");
     }
-    Ok(interfaces)
+    Ok(())
 }

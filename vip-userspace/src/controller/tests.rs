@@ -286,3 +286,62 @@ fn a_removed_member_leaves_no_entry_and_its_id_is_given_again_with_new_counters(
 }
 
 mod flows;
+
+#[test]
+fn what_somebody_else_writes_is_found_and_put_right_and_flows_stay() {
+    let dataplane = FakeDataplane::new(CAPACITY);
+    let mut controller = controller(&dataplane);
+    assert_eq!(controller.resync(0, 1).expect("a look"), [].into(), "nothing is amiss");
+    let (before, tables) = (owners(&dataplane), dataplane.read().expect("tables"));
+    let (first, slots) = tables.rings.first_key_value().expect("a ring");
+    let id = *tables.members.keys().next().expect("a member");
+    let somebody = vec![
+        Operation::Slots(*first + 7, vec![slots[0]; 500]),
+        Operation::Member(id, None),
+        Operation::Service4(*tables.services4.keys().next().expect("a service"), None),
+    ];
+    dataplane.clone().apply(&somebody).expect("they may");
+    let strays = controller.resync(0, 1).expect("a look");
+    assert!(strays["RINGS"] > 100 && strays["MEMBERS"] > 0 && strays["SERVICES4"] == 1, "{strays:?}");
+    assert_eq!(dataplane.read().expect("tables"), tables);
+    assert_eq!(differing(&owners(&dataplane), &before), 0);
+    assert_eq!(controller.resync(0, 1).expect("a look"), [].into());
+}
+
+#[test]
+fn a_configuration_that_the_kernel_refuses_has_changed_nothing_and_one_that_holds_moves_nobody_else() {
+    let dataplane = FakeDataplane::new(CAPACITY);
+    let mut controller = controller(&dataplane);
+    let (before, tables) = (owners(&dataplane), controller.published().clone());
+    let mut wanted = controller.world().clone();
+    wanted.intent.add_service(service("dns", 2, &[1, 2])).expect("a service");
+    wanted.intent.remove_member(&member(4).0, &member(4).1).expect("a member");
+    dataplane.fail_after(1);
+    let refused = controller.reconfigure(wanted.clone(), key()).expect_err("the kernel refuses");
+    assert_eq!(refused.code, Code::Kernel);
+    controller.publish().expect("repaired");
+    assert_eq!(controller.published(), &tables);
+    controller.reconfigure(wanted, key()).expect("done");
+    assert_eq!(controller.world().intent.services().len(), 2);
+    for (before, after) in before.iter().zip(owners(&dataplane)) {
+        assert!(if *before == 4 { after != 4 } else { after == *before });
+    }
+}
+
+#[test]
+fn another_seed_and_another_size_make_other_rings() {
+    let dataplane = FakeDataplane::new(CAPACITY);
+    let mut controller = controller(&dataplane);
+    let before = owners(&dataplane);
+    let other = "0f0e0d0c0b0a09080706050403020100".parse().expect("a seed");
+    controller.reconfigure(controller.world().clone(), other).expect("done");
+    assert_eq!(controller.published().flow_key, Some(other.flow_key()));
+    assert!(differing(&before, &send(&dataplane, SYN)) > 1000, "most flows are elsewhere");
+    let mut wanted = controller.world().clone();
+    wanted.intent.remove_service(&member(1).0).expect("a service");
+    wanted.intent.add_service(Service { slots: 509, ..service("web", 1, &[1, 2, 3, 4]) }).expect("a service");
+    controller.reconfigure(wanted, other).expect("done");
+    let sizes: Vec<_> = controller.published().services4.values().map(|entry| entry.ring_size).collect();
+    assert!(sizes.iter().all(|size| *size == 509), "{sizes:?}");
+    assert!(owners(&dataplane).iter().all(|owner| (1..=4).contains(owner)));
+}

@@ -2,7 +2,7 @@
 
 use super::Transition;
 use crate::{
-    control::protocol::Command,
+    control::protocol::{Change, ChangeAction, Command, Differences},
     model::{Place, ServiceName, Standing, World},
 };
 
@@ -49,8 +49,59 @@ pub(super) fn of_command(command: &Command) -> String {
         Command::SetWeight { backend, service, weight } => {
             format!("command: backend {backend} has weight {weight}{}", within(service.as_ref()))
         }
+        Command::Reload { .. } => "command: reload".to_owned(),
         Command::Detach => "command: detach".to_owned(),
     }
+}
+
+/// A wish by command, for those who ask what holds.
+pub(super) fn of_wish(wish: &Command) -> String {
+    let line = of_command(wish);
+    line.strip_prefix("command: ").unwrap_or(&line).to_owned()
+}
+
+/// The lines that tell what a reload has changed: no more than people read.
+pub(super) fn of_differences(differences: &Differences) -> Vec<String> {
+    const MOST: usize = 40;
+    let mut lines: Vec<_> = differences.changes.iter().take(MOST).map(of_change).collect();
+    if differences.changes.len() > MOST {
+        lines.push(format!("reload: … and {} more changes", differences.changes.len() - MOST));
+    }
+    lines
+}
+
+fn of_change(change: &Change) -> String {
+    let Change { action, thing, name, key, before, after, .. } = change;
+    let thing = thing.word();
+    let note = |value: &Option<String>| value.as_ref().map_or_else(String::new, |value| format!(": {value}"));
+    match action {
+        ChangeAction::Added => format!("reload: {thing} {name} added{}", note(after)),
+        ChangeAction::Removed => format!("reload: {thing} {name} removed{}", note(before)),
+        ChangeAction::Changed => {
+            let key = key.as_ref().map_or_else(String::new, |key| format!(": {key}"));
+            let values = match (before, after) {
+                (None, None) => String::new(),
+                (before, after) => {
+                    let value = |value: &Option<String>| value.clone().unwrap_or_else(|| "none".to_owned());
+                    format!(" {} → {}", value(before), value(after))
+                }
+            };
+            format!("reload: {thing} {name} changed{key}{values}")
+        }
+    }
+}
+
+/// The line that tells of entries of a table that somebody else has changed.
+pub(super) fn of_strays(table: &str, entries: usize) -> String {
+    let (entries, them) = if entries == 1 {
+        ("1 entry".to_owned(), "it is")
+    } else {
+        (format!("{entries} entries"), "they are")
+    };
+    format!(
+        "table {table}: somebody else has changed {entries}, and {them} put right. Nothing but this controller may write \
+         to the pinned tables"
+    )
 }
 
 /// The line that tells of flows that could not be tracked.

@@ -145,6 +145,10 @@ impl Dataplane for Director {
         Ok(())
     }
 
+    fn strays(&self, published: &Tables, part: usize, parts: usize) -> anyhow::Result<Vec<Operation>> {
+        Ok(self.maps.strays(published, part, parts)?)
+    }
+
     fn counts(&self) -> anyhow::Result<Counts> {
         Ok(self.maps.counts()?)
     }

@@ -137,6 +137,22 @@ impl Dataplane for FakeDataplane {
         Ok(())
     }
 
+    fn strays(&self, published: &Tables, part: usize, _: usize) -> anyhow::Result<Vec<Operation>> {
+        if part > 0 {
+            return Ok(Vec::new());
+        }
+        let rings = published.rings.iter().map(|(first, slots)| {
+            let len = u32::try_from(slots.len())?;
+            self.state().ring((*first, len))
+        });
+        let rings = rings.collect::<anyhow::Result<_>>()?;
+        let found = Tables { rings, ..self.read()? };
+        let mut operations = crate::plan::plan(&found, published);
+        // What was counted is nobody's to forget.
+        operations.retain(|operation| !matches!(operation, Operation::ClearCounts(_)));
+        Ok(operations)
+    }
+
     fn counts(&self) -> anyhow::Result<Counts> {
         let state = self.state();
         let mut counts = state.counts.clone();

@@ -222,6 +222,10 @@ impl Dataplane for KernelDataplane {
         self.director.apply(operations)
     }
 
+    fn strays(&self, published: &Tables, part: usize, parts: usize) -> anyhow::Result<Vec<Operation>> {
+        self.director.strays(published, part, parts)
+    }
+
     fn counts(&self) -> anyhow::Result<Counts> {
         self.director.counts()
     }

@@ -93,6 +93,13 @@ pub trait Dataplane {
     /// One failed; those before it hold, those after it were not tried.
     fn apply(&mut self, operations: &[Operation]) -> anyhow::Result<()>;
 
+    /// What somebody else has changed: the operations that make it what `published` says again, where the tables held just
+    /// that. It looks at one part of `parts` (from 0 on), so that it can be done bit by bit.
+    ///
+    /// # Errors
+    /// A table can't be read.
+    fn strays(&self, published: &Tables, part: usize, parts: usize) -> anyhow::Result<Vec<Operation>>;
+
     /// What has been counted.
     ///
     /// # Errors

@@ -1,5 +1,7 @@
 //! How much the tables hold: fixed when they are made.
 
+use std::fmt;
+
 use serde::{Deserialize, Serialize};
 
 /// Addresses of this box that the tables have room for, of each family.
@@ -24,6 +26,16 @@ impl Default for Capacity {
     /// 128 services with rings of the default size: 16 MiB; and 262,144 flows of each family.
     fn default() -> Self {
         Self { slots: 1 << 21, members: 4096, services: 1024, flows: 1 << 18, fragments: 1 << 14 }
+    }
+}
+
+impl fmt::Display for Capacity {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { slots, members, services, flows, fragments } = self;
+        write!(
+            f,
+            "{slots} slots, {members} members, {services} services, {flows} flows and {fragments} fragments"
+        )
     }
 }
 

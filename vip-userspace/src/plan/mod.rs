@@ -18,7 +18,7 @@ use vip_common::{
     FlowKey, MemberId,
     tables::{
         Egress, EgressId, Member, MemberEntry, Port, Service, ServiceKey4, ServiceKey6, Slot, Station, Terms,
-        WideKey4, WideKey6,
+        WideKey4, WideKey6, names,
     },
 };
 
@@ -59,6 +59,28 @@ pub enum Operation {
     Wide6(WideKey6, Option<Service>),
     /// A word of `VIPS`.
     VipWord(u32, u64),
+}
+
+impl Operation {
+    /// The table that it writes, and how many entries of it.
+    #[must_use]
+    pub fn table(&self) -> (&'static str, usize) {
+        match self {
+            Self::Port(..) => (names::PORTS, 1),
+            Self::FlowKey(_) => (names::FLOW_KEY, 1),
+            Self::Egress(..) => (names::EGRESSES, 1),
+            Self::Member(..) | Self::Generation(..) => (names::MEMBERS, 1),
+            Self::ClearCounts(_) => (names::MEMBER_COUNTS, 1),
+            Self::Terms(..) => (names::TERMS, 1),
+            Self::Station(..) => (names::STATIONS, 1),
+            Self::Slots(_, slots) => (names::RINGS, slots.len()),
+            Self::Service4(..) => (names::SERVICES4, 1),
+            Self::Service6(..) => (names::SERVICES6, 1),
+            Self::Wide4(..) => (names::WIDE4, 1),
+            Self::Wide6(..) => (names::WIDE6, 1),
+            Self::VipWord(..) => (names::VIPS, 1),
+        }
+    }
 }
 
 /// The operations that turn `published` into `wanted`; none where they are equal.

@@ -1,8 +1,8 @@
 //! Tables: written, read back, taken over, refused.
 
-use std::{fs, time::Duration};
+use std::{collections::BTreeSet, fs, time::Duration};
 
-use aya::maps::{Array, HashMap, Map, MapData};
+use aya::maps::{Array, HashMap, LpmTrie, Map, MapData, lpm_trie::Key};
 use vip_common::{
     MemberId,
     tables::{FlowEntry, FlowId4, FlowState, Slot, names, tick},
@@ -166,5 +166,89 @@ fn a_sweep_deletes_what_is_over_counts_what_lives_and_tells_which_slots_are_held
         assert_eq!(dataplane.counts().expect("counts").flows.deleted, 4);
         let again = dataplane.sweep().expect("a second sweep");
         assert_eq!((again, dataplane.counts().expect("counts").flows.deleted), (swept, 4));
+    });
+}
+
+/// The pinned table of a name, opened by somebody else.
+fn by_somebody_else(places: &Places, name: &str) -> Map {
+    let data = MapData::from_pin(places.pins().join(name)).expect("a pinned map");
+    Map::from_map_data(data).expect("a known kind of map")
+}
+
+/// Adds one to the first byte of a value that is there, or makes one where there is none.
+fn meddle<const KEY: usize, const VALUE: usize>(map: Map, index: usize) {
+    let mut map: HashMap<_, [u8; KEY], [u8; VALUE]> = map.try_into().expect("its sizes");
+    let there = map.keys().nth(index).and_then(Result::ok).unwrap_or([9; KEY]);
+    let mut value = map.get(&there, 0).unwrap_or([0; VALUE]);
+    value[0] = value[0].wrapping_add(1);
+    map.insert(there, value, 0).expect("somebody may write");
+    map.insert([7; KEY], value, 0).expect("somebody may write");
+}
+
+#[test]
+fn what_somebody_else_has_changed_is_found_in_every_table_and_put_right() {
+    const PARTS: usize = 4;
+    alone(|places| {
+        let mut dataplane = open(places);
+        publish(&mut dataplane, &tables());
+        let look = |dataplane: &KernelDataplane| -> Vec<Operation> {
+            let part = |part| dataplane.strays(&tables(), part, PARTS).expect("a look");
+            (0..PARTS).flat_map(part).collect()
+        };
+        assert_eq!(look(&dataplane), [], "nobody has changed anything");
+
+        for (name, index) in [
+            (names::RINGS, 40),
+            (names::RINGS, 720),
+            (names::MEMBERS, 2),
+            (names::TERMS, 3),
+            (names::PORTS, 9),
+            (names::VIPS, 5),
+        ] {
+            match name {
+                names::MEMBERS | names::TERMS => {
+                    let mut map: Array<_, [u8; 16]> =
+                        by_somebody_else(places, name).try_into().expect("an array");
+                    map.set(index, [0x55; 16], 0).expect("somebody may write");
+                }
+                _ => {
+                    let mut map: Array<_, [u8; 8]> =
+                        by_somebody_else(places, name).try_into().expect("an array");
+                    map.set(index, [0x55; 8], 0).expect("somebody may write");
+                }
+            }
+        }
+        let mut egresses: Array<_, [u8; 16]> =
+            by_somebody_else(places, names::EGRESSES).try_into().expect("an array");
+        egresses.set(255, [0; 16], 0).expect("somebody may write");
+        let mut flow_key: Array<_, [u8; 88]> =
+            by_somebody_else(places, names::FLOW_KEY).try_into().expect("an array");
+        flow_key.set(0, [1; 88], 0).expect("somebody may write");
+        meddle::<8, 8>(by_somebody_else(places, names::STATIONS), 0);
+        meddle::<8, 32>(by_somebody_else(places, names::SERVICES4), 1);
+        meddle::<20, 32>(by_somebody_else(places, names::SERVICES6), 0);
+        let mut wide: LpmTrie<_, [u8; 8], [u8; 32]> =
+            by_somebody_else(places, names::WIDE4).try_into().expect("a table of prefixes");
+        wide.insert(&Key::new(13, [7; 8]), [3; 32], 0).expect("somebody may write");
+
+        let found = look(&dataplane);
+        let tables_found: BTreeSet<_> = found.iter().map(|operation| operation.table().0).collect();
+        let all = [
+            names::RINGS,
+            names::MEMBERS,
+            names::TERMS,
+            names::PORTS,
+            names::VIPS,
+            names::EGRESSES,
+            names::FLOW_KEY,
+            names::STATIONS,
+            names::SERVICES4,
+            names::SERVICES6,
+            names::WIDE4,
+        ];
+        assert_eq!(tables_found, BTreeSet::from(all));
+        dataplane.apply(&found).expect("put right");
+        assert_eq!(look(&dataplane), []);
+        assert_eq!(dataplane.read().expect("read"), tables());
     });
 }

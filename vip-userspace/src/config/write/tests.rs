@@ -9,8 +9,8 @@ use crate::{
     config::{Config, parse},
     model::{
         Admin, Affinity, AffinityKind, Answer, AttachMode, Backend, Capacity, Check, Echo, Fragments, Intent,
-        Mac, Member, OnDead, Ports, Probe, Protocol, Role, Scheduler, Service, ServiceAddress, Target,
-        Ttl, VipSettings,
+        Mac, Member, OnDead, Ports, Probe, Protocol, Role, Scheduler, Service, ServiceAddress, Target, Ttl,
+        VipSettings,
     },
 };
 

@@ -39,6 +39,28 @@ pub struct SetWeight {
     pub weight: u32,
 }
 
+/// The body of `POST /v1/reload`.
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct ReloadRequest {
+    /// Also what moves flows to other backends.
+    pub force: bool,
+    /// Drops the operator's wishes by command.
+    pub reset: bool,
+}
+
+/// The body of `POST /v1/diff`.
+#[derive(Clone, PartialEq, Eq, Default, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct DiffRequest {
+    /// The text of the configuration to compare with; the controller's own file where absent.
+    pub config: Option<String>,
+    /// What problems with that text are told of: the name of its file.
+    pub file: Option<String>,
+    /// As if the operator's wishes by command were dropped.
+    pub reset: bool,
+}
+
 /// A request, short of its transport.
 #[derive(Clone, PartialEq, Debug)]
 pub struct HttpRequest {
@@ -62,6 +84,8 @@ impl From<&Query> for HttpRequest {
     fn from(query: &Query) -> Self {
         match query {
             Query::Status => Self::new("GET", "/v1/status", None::<()>),
+            Query::Config => Self::new("GET", "/v1/config", None::<()>),
+            Query::Diff(request) => Self::new("POST", "/v1/diff", Some(request)),
         }
     }
 }
@@ -86,6 +110,9 @@ impl From<&Command> for HttpRequest {
             Command::SetWeight { backend, service, weight } => {
                 let path = format!("/v1/backends/{backend}/weight");
                 Self::new("PUT", path, Some(SetWeight { service, weight }))
+            }
+            Command::Reload { force, reset } => {
+                Self::new("POST", "/v1/reload", Some(ReloadRequest { force, reset }))
             }
             Command::Detach => Self::new("POST", "/v1/detach", None::<()>),
         }

@@ -77,6 +77,10 @@ pub enum Code {
     Kernel,
     /// The configuration file is no valid one.
     BadConfig,
+    /// The change moves flows to other backends, and nobody has asked for that by force.
+    MovesFlows,
+    /// What is fixed when the tables are made would have to change.
+    Fixed,
     /// Another controller of this instance runs.
     ControllerRuns,
     /// No controller of this instance runs.
@@ -129,6 +133,8 @@ impl Code {
             | Self::InterfaceTaken
             | Self::TableFull
             | Self::BadConfig
+            | Self::MovesFlows
+            | Self::Fixed
             | Self::ControllerRuns => 409,
         }
     }

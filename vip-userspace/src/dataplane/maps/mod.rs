@@ -2,6 +2,7 @@
 
 mod entries;
 mod read;
+mod strays;
 
 use aya::maps::{Array, HashMap, LpmTrie, Map, MapData, PerCpuArray, PerCpuValues};
 use aya::util::nr_cpus;

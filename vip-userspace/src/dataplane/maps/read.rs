@@ -52,7 +52,7 @@ impl Maps {
         Ok((first, slots.map(bytemuck::cast).collect()))
     }
 
-    fn read_egresses(&self) -> Result<BTreeMap<EgressId, Egress>> {
+    pub(super) fn read_egresses(&self) -> Result<BTreeMap<EgressId, Egress>> {
         let mut egresses = BTreeMap::new();
         for id in 0..=u8::MAX {
             let value = self.egresses.get(&u32::from(id), 0).map_err(failed("read", names::EGRESSES))?;
@@ -63,7 +63,7 @@ impl Maps {
         Ok(egresses)
     }
 
-    fn read_flow_key(&self) -> Result<Option<FlowKey>> {
+    pub(super) fn read_flow_key(&self) -> Result<Option<FlowKey>> {
         let value = self.flow_key.get(&0, 0).map_err(failed("read", names::FLOW_KEY))?;
         Ok(value.iter().any(|byte| *byte != 0).then(|| bytemuck::pod_read_unaligned(&value)))
     }

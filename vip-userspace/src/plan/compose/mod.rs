@@ -42,6 +42,16 @@ impl Composer {
         Self { key, rings: BTreeMap::new(), found: BTreeMap::new(), beginnings: BTreeMap::new(), budget }
     }
 
+    /// Makes rings and flow hash with another key. Where it is another, nothing of what slots remember tells of any flow
+    /// any more: all rings are made anew.
+    pub fn rekey(&mut self, key: RingKey) {
+        if key != self.key {
+            self.key = key;
+            self.rings.clear();
+            self.found.clear();
+        }
+    }
+
     /// Takes over what the slots of published tables remember; their windows start anew at `now`.
     pub fn adopt(&mut self, published: &Tables, numbers: &Numbers, now: Duration) {
         for (name, places) in numbers.places() {
