@@ -176,13 +176,13 @@ fn by_somebody_else(places: &Places, name: &str) -> Map {
 }
 
 /// Adds one to the first byte of a value that is there, or makes one where there is none.
-fn meddle<const KEY: usize, const VALUE: usize>(map: Map, index: usize) {
+fn meddle<const KEY: usize, const VALUE: usize>(map: Map, index: usize, other: [u8; KEY]) {
     let mut map: HashMap<_, [u8; KEY], [u8; VALUE]> = map.try_into().expect("its sizes");
     let there = map.keys().nth(index).and_then(Result::ok).unwrap_or([9; KEY]);
     let mut value = map.get(&there, 0).unwrap_or([0; VALUE]);
     value[0] = value[0].wrapping_add(1);
     map.insert(there, value, 0).expect("somebody may write");
-    map.insert([7; KEY], value, 0).expect("somebody may write");
+    map.insert(other, value, 0).expect("somebody may write");
 }
 
 #[test]
@@ -224,9 +224,9 @@ fn what_somebody_else_has_changed_is_found_in_every_table_and_put_right() {
         let mut flow_key: Array<_, [u8; 88]> =
             by_somebody_else(places, names::FLOW_KEY).try_into().expect("an array");
         flow_key.set(0, [1; 88], 0).expect("somebody may write");
-        meddle::<8, 8>(by_somebody_else(places, names::STATIONS), 0);
-        meddle::<8, 32>(by_somebody_else(places, names::SERVICES4), 1);
-        meddle::<20, 32>(by_somebody_else(places, names::SERVICES6), 0);
+        meddle::<8, 8>(by_somebody_else(places, names::STATIONS), 0, [6, 6, 6, 6, 6, 6, 0, 0]);
+        meddle::<8, 32>(by_somebody_else(places, names::SERVICES4), 1, [7; 8]);
+        meddle::<20, 32>(by_somebody_else(places, names::SERVICES6), 0, [7; 20]);
         let mut wide: LpmTrie<_, [u8; 8], [u8; 32]> =
             by_somebody_else(places, names::WIDE4).try_into().expect("a table of prefixes");
         wide.insert(&Key::new(13, [7; 8]), [3; 32], 0).expect("somebody may write");

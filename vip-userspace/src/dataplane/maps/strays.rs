@@ -11,7 +11,7 @@ use vip_common::{
 
 use super::{
     Maps, Result,
-    entries::{all, all_wide, station_mac},
+    entries::{all, all_wide, station_key, station_mac},
 };
 use crate::{
     dataplane::mapping::Words,
@@ -62,7 +62,9 @@ impl Maps {
             }
             4 => {
                 let found: BTreeMap<u64, _> = all(names::STATIONS, self.stations.iter())?;
-                let found = found.into_iter().map(|(key, station)| (station_mac(key), station)).collect();
+                // A key that no MAC has is met by no packet.
+                let found = found.into_iter().filter(|(key, _)| station_key(station_mac(*key)) == *key);
+                let found = found.map(|(key, station)| (station_mac(key), station)).collect();
                 let stations = stray_entries(&found, &published.stations);
                 stations.map(|(mac, station)| Operation::Station(mac, station)).collect()
             }
