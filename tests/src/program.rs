@@ -52,6 +52,11 @@ impl Vip {
         &self.program
     }
 
+    /// From now on another program is run, as after an upgrade.
+    pub fn upgrade(&mut self, program: PathBuf) {
+        self.program = program;
+    }
+
     /// The directory that all of it is in.
     #[must_use]
     pub fn dir(&self) -> &Path {
@@ -87,6 +92,12 @@ impl Vip {
     #[must_use]
     pub fn state_dir(&self) -> PathBuf {
         self.dir.join("state")
+    }
+
+    /// The pin of a table, of the program or of a link.
+    #[must_use]
+    pub fn pin(&self, name: &str) -> PathBuf {
+        self.bpffs().join("vip").join(INSTANCE).join(format!("v{}", vip_common::tables::LAYOUT)).join(name)
     }
 
     /// The control socket.
