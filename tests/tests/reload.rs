@@ -4,7 +4,9 @@
 use std::{fs, os::unix::fs::PermissionsExt as _, process::Output, time::Duration};
 
 use anyhow::{Context as _, Result, ensure};
+use aya::maps::{Array, Map, MapData};
 use serde_json::Value;
+use vip_common::tables::names;
 use vip_tests::{
     net::{Signal, Topology, wait_for},
     stage::Stage,
@@ -269,5 +271,28 @@ fn what_runs_is_saved_and_is_what_a_new_start_without_wishes_gives() -> Result<(
     let mut after = settled(&stage)?;
     after["pid"] = before["pid"].clone();
     assert_eq!(after["services"], before["services"]);
+    Ok(())
+}
+
+#[test]
+fn what_somebody_else_writes_to_a_pinned_table_is_said_and_put_right() -> Result<()> {
+    let stage = stage()?;
+    let open = || -> Result<Array<MapData, u64>> {
+        let data = MapData::from_pin(stage.vip.pin(names::RINGS))?;
+        Ok(Array::try_from(Map::from_map_data(data)?)?)
+    };
+    let slots = |table: &Array<MapData, u64>| -> Vec<u64> { table.iter().take(16_000).flatten().collect() };
+    let mut table = open()?;
+    let before = slots(&table);
+    // Slot 0 is nobody's.
+    let taken = (1..16_000).filter(|at| before[*at as usize] != before[1]).take(3);
+    for at in taken {
+        table.set(at, before[1], 0)?;
+    }
+    assert_ne!(slots(&table), before);
+    wait_for("it to be said", Duration::from_secs(20), || {
+        log(&stage).contains("table RINGS: somebody else has changed 3 entries, and they are put right")
+    })?;
+    assert_eq!(slots(&table), before);
     Ok(())
 }
