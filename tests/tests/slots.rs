@@ -165,7 +165,12 @@ impl Story {
             Step::Admin(n, admin) => {
                 // Done or failed half-way: its flows may have moved.
                 self.losses[usize::from(n)] += u32::from(admin == Admin::Disabled);
-                self.command(&Command::SetAdmin { backend: backend(n).name, service: None, admin });
+                self.command(&Command::SetAdmin {
+                    backend: backend(n).name,
+                    service: None,
+                    admin,
+                    timeout: None,
+                });
             }
             Step::Weight(n, weight) => {
                 self.command(&Command::SetWeight { backend: backend(n).name, service: None, weight });

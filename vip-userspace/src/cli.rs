@@ -8,22 +8,27 @@ use vip_userspace::{
     places::{Instance, Places},
 };
 
-pub(crate) use self::dispatch::{Output, carry_out};
-use self::{backend::BackendVerb, service::ServiceVerb};
+use self::{backend::BackendVerb, maintenance::MaintenanceVerb, service::ServiceVerb};
+pub(crate) use self::{
+    dispatch::{Output, carry_out},
+    wait::{Progress, Show},
+};
 
 mod backend;
 mod dispatch;
 mod life;
+mod maintenance;
 mod placing;
 mod service;
 #[cfg(test)]
 mod tests;
+mod wait;
 
 const EXAMPLES: &str = "\
 Examples:
   vip run --config /etc/vip/vip.toml
   vip status
-  vip backend drain b1
+  vip backend drain b1 --timeout 10m --wait
 
 Exit codes: 0 done, 1 refused, 2 usage, 3 no controller, 4 differences (vip diff)";
 
@@ -124,6 +129,9 @@ pub(crate) enum Verb {
     /// List, add, remove, enable, drain, disable and weigh backends
     #[command(subcommand)]
     Backend(BackendVerb),
+    /// Take whole backends out of service for maintenance, and back
+    #[command(subcommand)]
+    Maintenance(MaintenanceVerb),
     /// End forwarding: remove program, tables and links from the kernel
     ///
     /// A running controller ends with it. It works without a controller as well; it exits with 3 if then nothing is

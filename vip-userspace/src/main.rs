@@ -3,8 +3,9 @@
 
 use std::{
     env,
-    io::{self, Write},
+    io::{self, IsTerminal as _, Write},
     process::ExitCode,
+    time::{Duration, Instant},
 };
 
 use anstream::{AutoStream, stream::RawStream};
@@ -12,7 +13,7 @@ use clap::{ColorChoice, Parser};
 use serde_json::json;
 use vip_userspace::control::{Code, Refused};
 
-use self::cli::{Cli, Output};
+use self::cli::{Cli, Output, Progress};
 
 mod cli;
 mod render;
@@ -33,7 +34,10 @@ fn main() -> ExitCode {
     start_log(cli.global.color);
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let result = match runtime {
-        Ok(runtime) => runtime.block_on(cli::carry_out(cli)),
+        Ok(runtime) => {
+            let mut meter = Meter::new(&screen);
+            runtime.block_on(cli::carry_out(cli, &mut |progress| meter.show(progress)))
+        }
         Err(error) => Err(Refused::new(Code::Failed, format!("start: {error}"))),
     };
     let mut exit = ExitCode::SUCCESS;
@@ -113,5 +117,43 @@ impl Screen {
                 ColorChoice::Never => anstream::ColorChoice::Never,
             },
         )
+    }
+}
+
+/// How long nothing is printed of what changes by time alone, where it can't be written over.
+const QUIET: Duration = Duration::from_secs(10);
+
+/// Shows progress: on a terminal one line that is written over, otherwise a line for each change and now and then one, in
+/// JSON if that is wanted.
+struct Meter<'a> {
+    screen: &'a Screen,
+    /// The line can be written over.
+    is_live: bool,
+    /// When a line was printed last.
+    last: Option<Instant>,
+}
+
+impl<'a> Meter<'a> {
+    fn new(screen: &'a Screen) -> Self {
+        Self { screen, is_live: !screen.json && io::stdout().is_terminal(), last: None }
+    }
+
+    fn show(&mut self, progress: &Progress) {
+        let quiet = self.last.is_some_and(|last| last.elapsed() < QUIET);
+        if !self.is_live && quiet && !progress.is_news {
+            return;
+        }
+        let text = &progress.text;
+        let text = match (self.screen.json, self.is_live, progress.is_last) {
+            (true, ..) => format!("{}\n", progress.json),
+            (false, true, false) => format!("\r\u{1b}[2K{text}"),
+            (false, true, true) if text.is_empty() => "\n".to_owned(),
+            (false, true, true) => format!("\r\u{1b}[2K{text}\n"),
+            (false, false, _) if text.is_empty() => return,
+            (false, false, _) => format!("{text}\n"),
+        };
+        self.last = Some(Instant::now());
+        let mut out = io::stdout();
+        let _ = out.write_all(text.as_bytes()).and_then(|()| out.flush());
     }
 }

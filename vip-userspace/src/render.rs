@@ -18,6 +18,7 @@ use self::{
 };
 
 mod differences;
+pub(crate) mod drain;
 mod service;
 mod table;
 #[cfg(test)]
@@ -153,6 +154,37 @@ pub(crate) fn services(services: &[ServiceStatus]) -> String {
             Cell::plain(bytes(service.totals.bytes)),
             Cell::plain(number(service.totals.flows)),
         ]);
+    }
+    table.text(0)
+}
+
+/// A line for each backend that is in maintenance; `services` know how far their members are.
+pub(crate) fn maintenance(backends: &[&BackendStatus], services: &[ServiceStatus]) -> String {
+    let mut table = Table::new(&[
+        ("BACKEND", Side::Left),
+        ("MAINTENANCE", Side::Left),
+        ("SERVICE", Side::Left),
+        ("FLOWS LEFT", Side::Left),
+    ]);
+    for backend in backends {
+        let its = |service: &&ServiceStatus| backend.services.contains(&service.name);
+        let members: Vec<_> = services
+            .iter()
+            .filter(its)
+            .flat_map(|service| service.members.iter().map(move |member| (&service.name, member)))
+            .filter(|(_, member)| member.backend == backend.name)
+            .map(|(service, member)| (Some(service), member.drain.as_ref().map(drain::left)))
+            .collect();
+        let rows = if members.is_empty() { vec![(None, None)] } else { members };
+        for (at, (service, left)) in rows.into_iter().enumerate() {
+            let first = |cell: Cell| if at == 0 { cell } else { Cell::plain("") };
+            table.row([
+                first(Cell::plain(&backend.name)),
+                first(Cell::styled(backend.maintenance, WARNING)),
+                Cell::or_none(service),
+                Cell::or_none(left),
+            ]);
+        }
     }
     table.text(0)
 }

@@ -10,7 +10,9 @@ use std::{
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use tokio::{net::UnixListener, sync::mpsc};
-use vip_userspace::control::{Answer, Code, Query, Refused, Request, Status, Wanted, server::serve};
+use vip_userspace::control::{
+    Answer, Code, Query, Refused, Request, Status, Wanted, protocol::DrainingMember, server::serve,
+};
 
 /// `vip` with its directories below `directory`, and no colours.
 fn vip(directory: &Path, arguments: &str) -> Command {
@@ -44,7 +46,8 @@ fn directory() -> TempDir {
     tempfile::tempdir().expect("a directory")
 }
 
-/// A controller in a thread of its own, which ends with the process: it knows one backend, `b1`.
+/// A controller in a thread of its own, which ends with the process: it knows one backend, `b1`, whose drain is over at the
+/// third question: with a flow left, if it was given a time.
 fn controller(directory: &Path) {
     let listener = StdListener::bind(directory.join("default.sock")).expect("a socket");
     listener.set_nonblocking(true).expect("a socket for tokio");
@@ -53,10 +56,14 @@ fn controller(directory: &Path) {
         runtime.block_on(async {
             let (sender, mut requests) = mpsc::channel(1);
             tokio::spawn(serve(UnixListener::from_std(listener).expect("a listener"), sender));
+            let (mut asked, mut is_timed) = (0, false);
             while let Some(Request { what, answer }) = requests.recv().await {
+                is_timed |= json!(what_is_wanted(&what))["timeout"].is_string();
+                asked += u32::from(matches!(what, Wanted::Query(Query::Drain { .. })));
                 let known = json!(what_is_wanted(&what)).to_string();
                 let reply = match what {
                     Wanted::Query(Query::Status) => Ok(Answer::Status(Box::new(status()))),
+                    Wanted::Query(Query::Drain { .. }) => Ok(Answer::Drain(vec![drain(asked, is_timed)])),
                     Wanted::Query(_) => Err(Refused::new(Code::Failed, "this one knows no more")),
                     Wanted::Command(_) if known.contains("b1") => Ok(Answer::Done),
                     Wanted::Command(_) => Err(Refused::new(Code::NoBackend, "there is no such backend")
@@ -76,6 +83,22 @@ fn what_is_wanted(what: &Wanted) -> Value {
     }
 }
 
+/// How far a drain is that is asked for the so-manieth time.
+fn drain(asked: u32, is_timed: bool) -> DrainingMember {
+    let left = 3_u32.saturating_sub(asked);
+    let timeout = is_timed.then_some(left);
+    let drain = json!({
+        "maintenance": false, "seconds": asked, "flows_left": left, "unknown_slots": 10 * left,
+        "unknown_seconds": (left > 0).then_some(65), "timeout_seconds": timeout, "gone": left == 0
+    });
+    let end = json!({ "timed_out": true, "flows_left": 1, "unknown_slots": 7 });
+    let member = match is_timed && left == 0 {
+        true => json!({ "service": "web", "admin": "disabled", "drain": null, "ended": end }),
+        false => json!({ "service": "web", "admin": "draining", "drain": drain, "ended": null }),
+    };
+    serde_json::from_value(member).expect("a member")
+}
+
 fn status() -> Status {
     let status = json!({
         "instance": "default", "version": "0.1.0", "controller": true, "pid": 7, "uptime_seconds": 1, "layout": 1,
@@ -84,6 +107,61 @@ fn status() -> Status {
         "backends": [{ "name": "b1", "addresses": [], "services": [], "packets": 0, "bytes": 0, "flows": 0 }]
     });
     serde_json::from_value(status).expect("a status")
+}
+
+#[test]
+fn who_waits_for_a_drain_sees_a_line_for_each_change_and_its_end() {
+    let place = directory();
+    controller(place.path());
+    let output = run(place.path(), "backend drain b1 --wait");
+    assert_eq!(
+        (output.status.code(), text(&output.stdout)),
+        (
+            Some(0),
+            "b1: 2 flows left, silent ones unknown for 1m 5s\n\
+             b1: 1 flow left, silent ones unknown for 1m 5s\n\
+             b1 is drained: no flow is left\n"
+        ),
+        "{output:?}"
+    );
+    let place = directory();
+    controller(place.path());
+    let output = run(place.path(), "maintenance on b1 --wait --json");
+    let lines: Vec<_> = text(&output.stdout).lines().map(|line| json_of(line.as_bytes())).collect();
+    assert_eq!(output.status.code(), Some(0));
+    assert_eq!(lines.len(), 3, "{lines:?}");
+    assert_eq!(
+        (&lines[0]["ended"], &lines[0]["members"][0]["drain"]["flows_left"]),
+        (&json!(false), &json!(2))
+    );
+    let end = json!({
+        "backend": "b1", "ended": true, "timed_out": false, "disabled": false, "flows_left": 0, "unknown_slots": 0
+    });
+    assert_eq!(lines[2], end);
+}
+
+#[test]
+fn a_drain_whose_time_is_over_is_told_with_what_was_left_and_exits_with_1() {
+    let place = directory();
+    controller(place.path());
+    let output = run(place.path(), "backend drain b1 --timeout 10m --wait");
+    assert_eq!(output.status.code(), Some(1));
+    assert!(
+        text(&output.stdout).ends_with("b1: 1 flow left, silent ones unknown for 1m 5s; disabled in 1s\n")
+    );
+    assert_eq!(
+        text(&output.stderr),
+        "error: b1: the time is over with 1 flow left, and any that were silent in 7 slots: it is disabled now\n"
+    );
+    let place = directory();
+    controller(place.path());
+    let output = run(place.path(), "backend drain b1 --timeout 10m --wait --json");
+    let last = text(&output.stdout).lines().last().map(|line| json_of(line.as_bytes())).expect("a line");
+    assert_eq!(
+        (output.status.code(), &last["timed_out"], &last["flows_left"]),
+        (Some(1), &json!(true), &json!(1))
+    );
+    assert_eq!(json_of(&output.stderr)["error"]["code"], "flows-left");
 }
 
 #[test]
@@ -102,6 +180,10 @@ fn without_a_controller_every_verb_that_needs_one_exits_with_3() {
         "backend drain b1",
         "backend disable b1",
         "backend weight b1 1",
+        "backend drain b1 --wait",
+        "maintenance on b1",
+        "maintenance off b1",
+        "maintenance list",
     ] {
         let output = run(directory.path(), arguments);
         assert_eq!(output.status.code(), Some(3), "{arguments}: {output:?}");

@@ -20,10 +20,10 @@ use vip_userspace::{
     control::{
         Answer, Code, Command, Query, Refused, Request, Status, Wanted,
         client::Client,
-        protocol::Membership,
+        protocol::{BackendDrain, DrainStatus, DrainingMember, Membership},
         server::{MAX_CONNECTIONS, serve},
     },
-    model::Admin,
+    model::{Admin, Maintenance},
 };
 
 /// Time in which anything here must be done.
@@ -82,6 +82,10 @@ async fn answer(mut requests: mpsc::Receiver<Request>, noted: Arc<Mutex<Vec<Comm
     while let Some(Request { what, answer }) = requests.recv().await {
         let reply = match &what {
             Wanted::Query(Query::Status) => Ok(Answer::Status(Box::new(status()))),
+            Wanted::Query(Query::Drain { backend }) if backend.as_str() == "b1" => {
+                Ok(Answer::Drain(drains()))
+            }
+            Wanted::Query(Query::Drain { .. }) => Err(Refused::new(Code::NoBackend, "there is none")),
             Wanted::Command(Command::RemoveBackend { name, .. }) if name.as_str() == "b9" => {
                 Err(Refused::new(Code::NoBackend, "there is no backend b9").with_remedy("look again"))
             }
@@ -114,6 +118,20 @@ fn status() -> Status {
     }
 }
 
+fn drains() -> Vec<DrainingMember> {
+    let drain = DrainStatus {
+        maintenance: false,
+        seconds: 3,
+        flows_left: Some(2),
+        unknown_slots: 100,
+        unknown_seconds: Some(7897),
+        timeout_seconds: None,
+        gone: false,
+    };
+    let service = "web".parse().expect("a name");
+    vec![DrainingMember { service, admin: Admin::Draining, drain: Some(drain), ended: None }]
+}
+
 fn commands() -> Vec<Command> {
     let service = |text: &str| text.parse().expect("a name");
     let b1 = || "b1".parse().expect("a name");
@@ -133,9 +151,21 @@ fn commands() -> Vec<Command> {
         },
         Command::RemoveBackend { name: b1(), service: None },
         Command::RemoveBackend { name: b1(), service: Some(service("web-6.x_y")) },
-        Command::SetAdmin { backend: b1(), service: None, admin: Admin::Disabled },
-        Command::SetAdmin { backend: b1(), service: Some(service("web")), admin: Admin::Enabled },
-        Command::SetAdmin { backend: b1(), service: None, admin: Admin::Draining },
+        Command::SetAdmin { backend: b1(), service: None, admin: Admin::Disabled, timeout: None },
+        Command::SetAdmin {
+            backend: b1(),
+            service: Some(service("web")),
+            admin: Admin::Enabled,
+            timeout: None,
+        },
+        Command::SetAdmin {
+            backend: b1(),
+            service: None,
+            admin: Admin::Draining,
+            timeout: Some(Duration::from_secs(600)),
+        },
+        Command::SetMaintenance { backend: b1(), maintenance: Maintenance::Draining, timeout: None },
+        Command::SetMaintenance { backend: b1(), maintenance: Maintenance::Off, timeout: None },
         Command::SetWeight { backend: b1(), service: Some(service("web")), weight: 0 },
     ]
 }
@@ -148,6 +178,10 @@ async fn every_command_arrives_as_it_was_sent() {
     }
     assert_eq!(controller.noted(), commands());
     assert_eq!(controller.client().status().await, Ok(status()));
+    let backend = |name: &str| name.parse().expect("a name");
+    let drain = controller.client().drain(&backend("b1")).await.expect("an answer");
+    assert_eq!(drain, BackendDrain { backend: backend("b1"), members: drains() });
+    assert_eq!(controller.client().drain(&backend("b2")).await.expect_err("none").code, Code::NoBackend);
 }
 
 #[tokio::test]

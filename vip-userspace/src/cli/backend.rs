@@ -1,14 +1,14 @@
 //! `vip backend …`: its arguments, and the commands that they are.
 
-use std::net::IpAddr;
+use std::{net::IpAddr, time::Duration};
 
 use clap::{Args, Subcommand};
 use vip_userspace::{
     control::{Command, protocol::Membership},
-    model::{Admin, Backend, BackendName, Mac, ServiceName},
+    model::{Admin, Backend, BackendName, Mac, ServiceName, duration},
 };
 
-use super::service::Weighted;
+use super::{service::Weighted, wait::Wait};
 
 /// What is to be done with backends.
 #[derive(Subcommand, Debug)]
@@ -30,9 +30,15 @@ pub(crate) enum BackendVerb {
     Enable(Which),
     /// Give a backend no new flows; it keeps those that it has
     ///
-    /// For maintenance: drain it, wait until its flows have ended, then disable it. `enable` undoes it.
-    #[command(after_help = "Examples:\n  vip backend drain b1\n  vip backend drain b1 --service web")]
-    Drain(Which),
+    /// Without --timeout it drains until `enable` or `disable`. With it, it is disabled when its flows are gone, and after that
+    /// time at the latest. The controller keeps the time, over restarts; `vip status` shows what is left.
+    ///
+    /// With --wait: exits with 0 when no flow is left, with 1 if the time was over before.
+    #[command(after_help = "Examples:
+  vip backend drain b1
+  vip backend drain b1 --service web --wait
+  vip backend drain b1 --timeout 10m --wait")]
+    Drain(Drain),
     /// Take a backend out at once, as if it were dead: its services' on-dead says what its flows get
     #[command(after_help = "Examples:\n  vip backend disable b1\n  vip backend disable b1 --service web")]
     Disable(Which),
@@ -55,7 +61,7 @@ pub(crate) struct Add {
     /// A service that it answers for, with a weight other than 100 behind a colon; repeatable
     #[arg(long = "service", value_name = "SERVICE[:WEIGHT]")]
     services: Vec<Weighted<ServiceName>>,
-    /// The same as a backup: it gets new flows only while no other member is eligible
+    /// The same as a backup: it gets new flows only while fewer members are eligible than the quorum
     #[arg(long = "backup-for", value_name = "SERVICE[:WEIGHT]")]
     backups: Vec<Weighted<ServiceName>>,
     /// Id of a VLAN tag of the frames to it; twice for two tags, the outer one first [default: the tags that a frame
@@ -78,6 +84,19 @@ pub(crate) struct Which {
     /// In this service alone
     #[arg(long)]
     service: Option<ServiceName>,
+}
+
+/// A backend that is to be drained.
+#[derive(Args, Debug)]
+pub(crate) struct Drain {
+    #[command(flatten)]
+    which: Which,
+    /// When its flows are gone, and after this time at the latest, it is disabled, 1s to 168h [default: it drains for ever]
+    #[arg(long, value_name = "TIME", value_parser = duration::parse)]
+    timeout: Option<Duration>,
+    /// Wait until its flows are gone or the time is over, and show how many are left
+    #[arg(long)]
+    wait: bool,
 }
 
 /// A backend's weight.
@@ -104,19 +123,29 @@ impl BackendVerb {
             Self::Remove(Which { name, service }) => {
                 Command::RemoveBackend { name: name.clone(), service: service.clone() }
             }
-            Self::Enable(which) => which.command(Admin::Enabled),
-            Self::Drain(which) => which.command(Admin::Draining),
-            Self::Disable(which) => which.command(Admin::Disabled),
+            Self::Enable(which) => which.command(Admin::Enabled, None),
+            Self::Drain(Drain { which, timeout, .. }) => which.command(Admin::Draining, *timeout),
+            Self::Disable(which) => which.command(Admin::Disabled, None),
             Self::Weight(Weight { name, weight, service }) => {
                 Command::SetWeight { backend: name.clone(), service: service.clone(), weight: *weight }
             }
         }))
     }
+
+    /// What is to be waited for then.
+    pub(super) fn wait(&self) -> Option<Wait> {
+        match self {
+            Self::Drain(Drain { which: Which { name, service }, wait: true, .. }) => {
+                Some(Wait { backend: name.clone(), service: service.clone() })
+            }
+            _ => None,
+        }
+    }
 }
 
 impl Which {
-    fn command(&self, admin: Admin) -> Command {
-        Command::SetAdmin { backend: self.name.clone(), service: self.service.clone(), admin }
+    fn command(&self, admin: Admin, timeout: Option<Duration>) -> Command {
+        Command::SetAdmin { backend: self.name.clone(), service: self.service.clone(), admin, timeout }
     }
 }
 

@@ -1,17 +1,17 @@
 //! Carries out what the command line says, with or without a controller. It prints nothing: what is to be printed is
 //! its result.
 
-use std::path::Path;
+use std::{path::Path, time::Duration};
 
 use clap::CommandFactory;
 use serde_json::{Value, json};
 use vip_userspace::{
     control::{Code, Command, Refused, client::Client, socket},
     controller::{self, RunOptions},
-    model::Admin,
+    model::{Admin, Maintenance, duration},
 };
 
-use super::{Cli, Global, Run, Verb, service::ServiceVerb};
+use super::{Cli, Global, Run, Show, Verb, service::ServiceVerb};
 use crate::render;
 
 /// What a verb leaves to be said.
@@ -33,14 +33,15 @@ impl Output {
     }
 }
 
-/// Does it.
+/// Does it. What takes time is shown by `show` meanwhile.
 ///
 /// # Errors
 /// Why it is not done.
-pub(crate) async fn carry_out(cli: Cli) -> Result<Option<Output>, Refused> {
+pub(crate) async fn carry_out(cli: Cli, show: Show<'_>) -> Result<Option<Output>, Refused> {
     let Cli { global, verb } = cli;
     let client = Client::new(&global.socket());
     let usage = |message: &str| Refused::new(Code::Usage, message);
+    let mut wait = None;
     let command = match verb {
         Verb::Run(run) => return start(&global, run).await.map(|()| None),
         Verb::Check { file } => return check(&file).map(Some),
@@ -58,16 +59,37 @@ pub(crate) async fn carry_out(cli: Cli) -> Result<Option<Output>, Refused> {
         Verb::Service(ServiceVerb::Add(add)) => add.command().map_err(usage)?,
         Verb::Service(ServiceVerb::Remove { name }) => Command::RemoveService { name },
         Verb::Backend(verb) => match verb.command().map_err(usage)? {
-            Some(command) => command,
+            Some(command) => {
+                wait = verb.wait();
+                command
+            }
             None => {
                 let backends = client.status().await?.backends;
                 let text = render::backends(&backends);
                 return Ok(Some(Output { text, json: json!({ "backends": backends }), but: None, exit: 0 }));
             }
         },
+        Verb::Maintenance(verb) => match verb.command() {
+            Some(command) => {
+                wait = verb.wait();
+                command
+            }
+            None => return maintenance(&client).await.map(Some),
+        },
     };
     client.command(&command).await?;
+    if let Some(wait) = wait {
+        return wait.until_drained(&client, show).await.map(|()| None);
+    }
     Ok(Some(Output::done(words(&command))))
+}
+
+async fn maintenance(client: &Client) -> Result<Output, Refused> {
+    let status = client.status().await?;
+    let backends: Vec<_> =
+        status.backends.iter().filter(|backend| backend.maintenance != Maintenance::Off).collect();
+    let text = render::maintenance(&backends, &status.services);
+    Ok(Output { text, json: json!({ "backends": backends }), but: None, exit: 0 })
 }
 
 /// What has been done, in words.
@@ -84,15 +106,26 @@ fn words(command: &Command) -> String {
         Command::RemoveBackend { name, service: Some(service) } => {
             format!("removed backend {name} from service {service}")
         }
-        Command::SetAdmin { backend, service, admin } => match admin {
+        Command::SetAdmin { backend, service, admin, timeout } => match admin {
             Admin::Enabled => format!("enabled backend {backend} {}", inside(service)),
             Admin::Draining => {
                 format!(
-                    "draining backend {backend} {}: it keeps its flows, and gets no new ones",
-                    inside(service)
+                    "draining backend {backend} {}: it keeps its flows, and gets no new ones{}",
+                    inside(service),
+                    at_most(*timeout)
                 )
             }
             Admin::Disabled => format!("disabled backend {backend} {}", inside(service)),
+        },
+        Command::SetMaintenance { backend, maintenance, timeout } => match maintenance {
+            Maintenance::Off => {
+                format!("backend {backend} is out of maintenance: its members are what they were before")
+            }
+            Maintenance::Draining => format!(
+                "backend {backend} is in maintenance: it keeps its flows, and gets no new ones{}",
+                at_most(*timeout)
+            ),
+            Maintenance::Disabled => format!("backend {backend} is in maintenance, and out"),
         },
         Command::SetWeight { backend, service, weight } => {
             format!("backend {backend} has weight {weight} {}", inside(service))
@@ -100,6 +133,13 @@ fn words(command: &Command) -> String {
         Command::Reload { .. } => "reloaded".to_owned(),
         Command::Detach => "detached: nothing is forwarded any more".to_owned(),
     }
+}
+
+fn at_most(timeout: Option<Duration>) -> String {
+    let words = |timeout| {
+        format!("; it is disabled when they are gone, in {} at the latest", duration::print(timeout))
+    };
+    timeout.map(words).unwrap_or_default()
 }
 
 async fn start(global: &Global, run: Run) -> Result<(), Refused> {

@@ -56,6 +56,19 @@ pub(super) struct PlacingArgs {
         value_parser = PossibleValuesParser::new(Answer::WORDS).try_map(|word| word.parse::<Answer>())
     )]
     no_backend: Answer,
+    /// Members that it needs: with fewer eligible ones its backups join in
+    #[arg(long, value_name = "COUNT", default_value_t = 1)]
+    quorum: u32,
+    /// Eligible members above the quorum that let the backups go again
+    #[arg(long, value_name = "COUNT", default_value_t = 0)]
+    quorum_hysteresis: u32,
+    /// With a smaller percentage of members healthy, health is ignored: better some that fail than one that drowns
+    /// [default: never]
+    #[arg(long, value_name = "PERCENT")]
+    panic_threshold: Option<u32>,
+    /// In how long a member that comes up grows to its whole share [default: at once]
+    #[arg(long, value_name = "TIME", value_parser = duration::parse)]
+    slow_start: Option<Duration>,
 }
 
 impl PlacingArgs {
@@ -76,6 +89,10 @@ impl PlacingArgs {
             idle: self.idle,
             fragments: self.fragments,
             no_backend: self.no_backend,
+            quorum: self.quorum,
+            quorum_hysteresis: self.quorum_hysteresis,
+            panic_threshold: self.panic_threshold,
+            slow_start: self.slow_start,
             ..service
         })
     }

@@ -28,6 +28,7 @@ pub(crate) enum ServiceVerb {
   vip service add dns [fd00:200::1]:53/udp --check tcp --check-port 53 --interval 2s --timeout 1s
   vip service add sip 10.200.0.1:5060-5069/udp --member b1 --backup b2 --affinity source --affinity-prefix 24
   vip service add all 10.200.0.2:*/any --member b1 --on-dead reset --fragments 3-tuple
+  vip service add api 10.200.0.3:443 --member b1 --member b2 --backup b3 --check tcp --quorum 2 --slow-start 30s
   vip service add ntp 10.200.0.1:123/udp --member b1 --member b2 --scheduler round-robin --window 0s")]
     Add(Box<Add>),
     /// Remove a service; its backends stay
@@ -51,7 +52,7 @@ pub(crate) struct Add {
     /// A backend that answers for it, with a weight other than 100 behind a colon; repeatable
     #[arg(long = "member", value_name = "BACKEND[:WEIGHT]")]
     members: Vec<Weighted<BackendName>>,
-    /// The same for a backup: it gets new flows only while no other member is eligible
+    /// The same for a backup: it gets new flows only while fewer members are eligible than --quorum
     #[arg(long = "backup", value_name = "BACKEND[:WEIGHT]")]
     backups: Vec<Weighted<BackendName>>,
     /// Slots of its ring, a prime at best; fixed for its life

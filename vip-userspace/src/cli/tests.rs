@@ -82,13 +82,13 @@ fn a_service_is_added_with_its_members_and_its_check() {
 fn a_service_is_added_with_the_way_that_it_places_flows() {
     let line = "vip service add sip 10.200.0.1:5060-5069/udp --member b1 --backup b2:7 --scheduler round-robin \
                 --affinity source --affinity-prefix 24 --on-dead reset --window 10s --idle 2m --fragments 3-tuple \
-                --no-backend reset";
+                --no-backend reset --quorum 2 --quorum-hysteresis 1 --slow-start 30s";
     let wanted = json!({
         "command": "add-service",
         "service": {
             "name": "sip", "address": "10.200.0.1:5060-5069/udp", "scheduler": "round-robin",
             "affinity": { "kind": "source", "ipv4_prefix": 24 }, "on_dead": "reset", "window": "10s", "idle": "2m",
-            "fragments": "3-tuple", "no_backend": "reset",
+            "fragments": "3-tuple", "no_backend": "reset", "quorum": 2, "quorum_hysteresis": 1, "slow_start": "30s",
             "members": [{ "backend": "b1" }, { "backend": "b2", "weight": 7, "backup": true }]
         }
     });
@@ -131,6 +131,12 @@ fn a_backend_is_changed_in_one_service_or_in_all() {
             json!({ "command": "set-admin", "backend": "b1", "service": null, "admin": "draining" }),
         ),
         (
+            "vip backend drain b1 --service web --timeout 10m --wait",
+            json!({
+                "command": "set-admin", "backend": "b1", "service": "web", "admin": "draining", "timeout": "10m"
+            }),
+        ),
+        (
             "vip backend enable b1 --service web",
             json!({ "command": "set-admin", "backend": "b1", "service": "web", "admin": "enabled" }),
         ),
@@ -144,6 +150,31 @@ fn a_backend_is_changed_in_one_service_or_in_all() {
         ),
     ] {
         assert_eq!(json!(command(line)), wanted, "{line}");
+    }
+}
+
+#[test]
+fn a_backend_goes_into_maintenance_and_out_of_it() {
+    for (line, wanted) in [
+        (
+            "vip maintenance on b1 --timeout 90s",
+            Some(
+                json!({ "command": "set-maintenance", "backend": "b1", "maintenance": "draining", "timeout": "90s" }),
+            ),
+        ),
+        (
+            "vip maintenance on b1 --now",
+            Some(json!({ "command": "set-maintenance", "backend": "b1", "maintenance": "disabled" })),
+        ),
+        (
+            "vip maintenance off b1",
+            Some(json!({ "command": "set-maintenance", "backend": "b1", "maintenance": "off" })),
+        ),
+        ("vip maintenance list", None),
+    ] {
+        let cli = Cli::try_parse_from(line.split(' ')).expect("a command line");
+        let Verb::Maintenance(verb) = cli.verb else { panic!("{line}") };
+        assert_eq!(verb.command().map(|command| json!(command)), wanted, "{line}");
     }
 }
 
@@ -165,6 +196,9 @@ fn a_bad_word_is_named_with_what_is_wrong_about_it() {
         ("vip service add web 10.200.0.1:80 --scheduler rr", "[possible values: maglev, round-robin]"),
         ("vip service add web 10.200.0.1:80 --window 5", "is no duration"),
         ("vip backend add b1 --address 10.0.0.1 --vlan 1 --untagged", "cannot be used with '--untagged'"),
+        ("vip backend drain b1 --timeout soon", "is no duration"),
+        ("vip backend enable b1 --timeout 1m", "unexpected argument '--timeout'"),
+        ("vip maintenance on b1 --now --wait", "cannot be used with"),
         ("vip backend weight b1 -1", "unexpected argument '-1'"),
         ("vip run", "--config <FILE>"),
         ("vip run --config a --mode fast", "is no mode"),

@@ -8,7 +8,7 @@ use super::{
 };
 use crate::model::{Backend, BackendName, Intent, Refusal, backend::MAX_VLAN};
 
-pub(super) const KEYS: [&str; 4] = ["address", "mac", "vlans", "director"];
+pub(super) const KEYS: [&str; 5] = ["address", "mac", "vlans", "director", "maintenance"];
 const EXAMPLE: &str = r#"address = "10.0.0.11" or address = ["10.0.0.11", "fd00::11"]"#;
 
 /// Adds all backends of the file. Returns the names of those with which something is wrong: what else refers to them
@@ -43,6 +43,7 @@ fn add(name: &BackendName, span: Span, field: &Field<'_>, intent: &mut Intent, f
     let mac = table.parsed("mac", findings);
     let vlans = vlans(&table, findings);
     let director = table.switch("director", findings).unwrap_or_default();
+    let maintenance = table.parsed("maintenance", findings).unwrap_or_default();
     let mut backend = Backend { mac, vlans, director, ..Backend::new(name.clone()) };
     let mut spans: Vec<(IpAddr, Span)> = Vec::new();
     for (address, span) in addresses(&table, findings) {
@@ -62,7 +63,8 @@ fn add(name: &BackendName, span: Span, field: &Field<'_>, intent: &mut Intent, f
     }
     // Each refusal is told, and its cause taken away, until what is left has no other.
     while backend.addresses().next().is_some() {
-        let Err(refusal) = intent.add_backend(backend.clone()) else { break };
+        let added = intent.add_backend(backend.clone());
+        let Err(refusal) = added.and_then(|()| intent.set_maintenance(name, maintenance)) else { break };
         let cause = match &refusal {
             Refusal::BadBackendAddress(_, address)
             | Refusal::BackendAddressTaken { address, .. }

@@ -3,11 +3,26 @@
 use std::net::IpAddr;
 
 use super::{problem::Findings, table::Table};
-use crate::model::{Affinity, AffinityKind, Refusal, Service, service::MAX_WINDOW};
+use crate::model::{
+    Affinity, AffinityKind, Refusal, Service,
+    service::{MAX_QUORUM, MAX_WINDOW},
+};
 
 /// The keys that are read here.
-pub(super) const KEYS: [&str; 8] =
-    ["scheduler", "affinity", "affinity-prefix", "on-dead", "window", "idle", "fragments", "no-backend"];
+pub(super) const KEYS: [&str; 12] = [
+    "scheduler",
+    "affinity",
+    "affinity-prefix",
+    "on-dead",
+    "window",
+    "idle",
+    "fragments",
+    "no-backend",
+    "quorum",
+    "quorum-hysteresis",
+    "panic-threshold",
+    "slow-start",
+];
 
 /// Reads them into `service`. `vip` is its VIP, where one is stated.
 pub(super) fn read(
@@ -27,6 +42,10 @@ pub(super) fn read(
     }
     service.fragments = table.parsed("fragments", findings).unwrap_or_default();
     service.no_backend = table.parsed("no-backend", findings).unwrap_or_default();
+    service.quorum = table.number("quorum", 1..=MAX_QUORUM, findings).unwrap_or(1);
+    service.quorum_hysteresis = table.number("quorum-hysteresis", 0..=MAX_QUORUM, findings).unwrap_or(0);
+    service.panic_threshold = table.number("panic-threshold", 1..=100, findings);
+    service.slow_start = table.duration("slow-start", findings);
 }
 
 /// `affinity` and `affinity-prefix`.
@@ -62,6 +81,14 @@ pub(super) fn take_away(service: &mut Service, refusal: &Refusal) -> Option<&'st
         Refusal::OnDeadNeedsWindow { .. } => {
             service.on_dead = Default::default();
             Some("on-dead")
+        }
+        Refusal::OutOfRange { what: "slow-start", .. } => {
+            service.slow_start = None;
+            Some("slow-start")
+        }
+        Refusal::PanicNeedsCheck(_) => {
+            service.panic_threshold = None;
+            Some("panic-threshold")
         }
         Refusal::TwoByAddresses { .. } => {
             service.fragments = Default::default();

@@ -122,6 +122,8 @@ impl<'a> Draft<'a> {
                 | Refusal::TwoByAddresses { .. } => self.vip_is_stated && self.port_is_stated,
                 Refusal::IdleTooShort { .. } => self.port_is_stated || self.table.has("window"),
                 Refusal::WrongFamily { .. } => self.vip_is_stated,
+                // A check that could not be read is told of by itself.
+                Refusal::PanicNeedsCheck(_) => !self.table.has("check"),
                 _ => true,
             };
             let message = match &refusal {

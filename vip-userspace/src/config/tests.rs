@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use super::*;
 use crate::model::{
-    Affinity, Answer, Check, Echo, Fragments, Mac, Member, OnDead, Probe, Protocol, Role, Scheduler, Target,
-    Ttl, VipSettings,
+    Affinity, Answer, Check, Echo, Fragments, Mac, Maintenance, Member, OnDead, Probe, Protocol, Role,
+    Scheduler, Target, Ttl, VipSettings,
     service::{DEFAULT_SLOTS, DEFAULT_WINDOW},
 };
 
@@ -36,6 +36,8 @@ fn the_example_is_read_as_its_comments_say() {
         web.members,
         [member("b1", 100), member("b2", 50), Member { backup: true, ..member("b3", 100) }]
     );
+    assert_eq!((web.quorum, web.quorum_hysteresis, web.panic_threshold), (1, 0, Some(50)));
+    assert_eq!((web.slow_start, web6.slow_start), (Some(Duration::from_secs(30)), None));
     assert_eq!(web.affinity, Affinity::Source { ipv4_prefix: 24, ipv6_prefix: 128 });
     assert_eq!((web.window, web.idle), (Some(DEFAULT_WINDOW), Some(DEFAULT_WINDOW)));
     assert_eq!((web6.affinity, web6.window, web6.window()), (Affinity::Flow, None, DEFAULT_WINDOW));
@@ -58,6 +60,8 @@ fn the_example_is_read_as_its_comments_say() {
     assert_eq!(backend("b1").addresses().count(), 2);
     assert_eq!((backend("b3").vlans.as_deref(), backend("b3").director), (Some(&[100][..]), true));
     assert_eq!((backend("b2").vlans.as_ref(), backend("b2").director), (None, false));
+    let in_maintenance: Vec<_> = config.intent.in_maintenance().collect();
+    assert_eq!(in_maintenance, [(&backend("b3").name, Maintenance::Disabled)]);
     assert_eq!(backend("b2").mac, Some(Mac([2, 0, 0, 0, 0, 0x12])));
 }
 
@@ -98,6 +102,7 @@ fn what_the_example_calls_a_default_is_one() {
         "scheduler",
         "on-dead",
         "no-backend",
+        "quorum",
         "protocol",
         "ttl",
         "expect",
@@ -108,7 +113,7 @@ fn what_the_example_calls_a_default_is_one() {
     ];
     let is_stated = |line: &&str| !defaults.iter().any(|default| line.starts_with(default));
     let without: Vec<_> = EXAMPLE.lines().filter(is_stated).collect();
-    let twice = ["slots", "fragments"];
+    let twice = ["slots", "fragments", "quorum"];
     assert_eq!(without.len(), EXAMPLE.lines().count() - defaults.len() - twice.len());
     let (without, mut example) = (parse(&without.join("\n")).expect("good"), parse(EXAMPLE).expect("good"));
     let address = "10.200.0.1".parse().expect("an address");

@@ -5,8 +5,8 @@ use std::{fmt::Display, time::Duration};
 
 use super::Config;
 use crate::model::{
-    Admin, Affinity, Backend, Capacity, Check, Intent, Member, Probe, Service, VipSettings, duration,
-    service::DEFAULT_WEIGHT,
+    Admin, Affinity, Backend, Capacity, Check, Intent, Maintenance, Member, Probe, Service, VipSettings,
+    duration, service::DEFAULT_WEIGHT,
 };
 
 /// The text of a configuration, but for its seed: where one is stated, a comment stands in its place. What is wanted of
@@ -21,7 +21,7 @@ pub fn write(config: &Config) -> String {
         text.service(service, &config.intent);
     }
     for backend in config.intent.backends().values() {
-        text.backend(backend);
+        text.backend(backend, &config.intent);
     }
     text.0
 }
@@ -88,6 +88,10 @@ impl Text {
             idle,
             fragments,
             no_backend,
+            quorum,
+            quorum_hysteresis,
+            panic_threshold,
+            slow_start,
             check,
             members,
         } = service;
@@ -107,7 +111,14 @@ impl Text {
         self.time("idle", *idle);
         self.line("fragments", quoted(fragments));
         self.line("no-backend", quoted(no_backend));
-        self.line("members", list(members.iter().map(|one| member(one, intent.admin(name, &one.backend)))));
+        self.line("quorum", quorum);
+        self.line("quorum-hysteresis", quorum_hysteresis);
+        if let Some(threshold) = panic_threshold {
+            self.line("panic-threshold", threshold);
+        }
+        self.time("slow-start", *slow_start);
+        let members = members.iter().map(|one| member(one, intent.own_admin(name, &one.backend)));
+        self.line("members", list(members));
         if let Some(check) = check {
             self.0 += &format!("[service.{}.check]\n", quoted(name));
             self.check(check);
@@ -142,7 +153,7 @@ impl Text {
         }
     }
 
-    fn backend(&mut self, backend: &Backend) {
+    fn backend(&mut self, backend: &Backend, intent: &Intent) {
         let Backend { name, ipv4: _, ipv6: _, mac, vlans, director } = backend;
         self.table("backend", name.as_str());
         self.line("address", list(backend.addresses().map(quoted)));
@@ -154,6 +165,10 @@ impl Text {
         }
         if *director {
             self.line("director", true);
+        }
+        match intent.maintenance(name) {
+            Maintenance::Off => {}
+            kind => self.line("maintenance", quoted(kind)),
         }
     }
 }

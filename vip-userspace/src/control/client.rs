@@ -15,8 +15,9 @@ use tokio::{net::UnixStream, time::timeout};
 
 use super::{
     Code, Command, Query, Refused, Status,
-    protocol::{ConfigText, DiffRequest, Differences, Done, HttpRequest},
+    protocol::{BackendDrain, ConfigText, DiffRequest, Differences, Done, HttpRequest},
 };
+use crate::model::BackendName;
 
 /// Time for an answer: longer than the server's own limit.
 const TIMEOUT: Duration = Duration::from_secs(40);
@@ -81,6 +82,14 @@ impl Client {
     /// As for [`Self::command`]; nothing has changed then.
     pub async fn reload(&self, force: bool, reset: bool) -> Result<Differences, Refused> {
         self.ask((&Command::Reload { force, reset }).into()).await
+    }
+
+    /// Asks how far the drain of a backend is.
+    ///
+    /// # Errors
+    /// As for [`Self::command`].
+    pub async fn drain(&self, backend: &BackendName) -> Result<BackendDrain, Refused> {
+        self.ask((&Query::Drain { backend: backend.clone() }).into()).await
     }
 
     async fn ask<T: DeserializeOwned>(&self, request: HttpRequest) -> Result<T, Refused> {

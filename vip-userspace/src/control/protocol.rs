@@ -1,22 +1,26 @@
 //! What is said over the control socket: the commands, the questions and the answers. Pure: it knows JSON's shape,
 //! but no socket, no HTTP library and no table.
 
+use std::time::Duration;
+
 use serde::{Deserialize, Serialize};
 
 mod differences;
+mod drain;
 mod http;
 mod refused;
 mod status;
 
 pub use differences::{Change, ChangeAction, Differences, Fate, Thing, Wish};
-pub use http::{AddBackend, DiffRequest, HttpRequest, ReloadRequest, SetAdmin, SetWeight};
+pub use drain::{BackendDrain, DrainEnd, DrainStatus, DrainingMember};
+pub use http::{AddBackend, DiffRequest, HttpRequest, ReloadRequest, SetAdmin, SetMaintenance, SetWeight};
 pub use refused::{Code, Refused};
 pub use status::{
     BackendStatus, FlowTableStatus, InterfaceStatus, MemberStatus, NeighbourStatus, ReasonStatus,
     ServiceStatus, Status, Totals, Why,
 };
 
-use crate::model::{Admin, Backend, BackendName, Service, ServiceName, service::DEFAULT_WEIGHT};
+use crate::model::{Admin, Backend, BackendName, Maintenance, Service, ServiceName, service::DEFAULT_WEIGHT};
 
 /// A change that the operator asks for. Closed: all that can be done to a running controller.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
@@ -57,6 +61,19 @@ pub enum Command {
         service: Option<ServiceName>,
         /// The wish.
         admin: Admin,
+        /// Only for a drain: when its flows are gone, and after this time at the latest, it is disabled.
+        #[serde(default, with = "crate::model::duration::optional", skip_serializing_if = "Option::is_none")]
+        timeout: Option<Duration>,
+    },
+    /// Sets the operator's wish for a whole backend, in all services that it is or will be a member of.
+    SetMaintenance {
+        /// The backend.
+        backend: BackendName,
+        /// The wish.
+        maintenance: Maintenance,
+        /// As for [`Self::SetAdmin`].
+        #[serde(default, with = "crate::model::duration::optional", skip_serializing_if = "Option::is_none")]
+        timeout: Option<Duration>,
     },
     /// Sets a backend's weight in one service, or in all of its services.
     SetWeight {
@@ -90,7 +107,7 @@ pub struct Membership {
     /// Share of new flows, 0 to [`MAX_WEIGHT`](crate::model::service::MAX_WEIGHT).
     #[serde(default = "default_weight")]
     pub weight: u32,
-    /// It gets new flows only while no member is eligible that is no backup.
+    /// It gets new flows only while fewer members are eligible than the quorum asks for.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub backup: bool,
 }
@@ -109,6 +126,11 @@ pub enum Query {
     Config,
     /// What a reload would change.
     Diff(DiffRequest),
+    /// How far the drain of a backend is.
+    Drain {
+        /// The backend.
+        backend: BackendName,
+    },
 }
 
 /// What somebody at the control socket wants.
@@ -131,6 +153,8 @@ pub enum Answer {
     Config(String),
     /// What a [`Command::Reload`] has changed, or would, in answer to [`Query::Diff`].
     Differences(Box<Differences>),
+    /// The answer to [`Query::Drain`]: its members, by service.
+    Drain(Vec<DrainingMember>),
 }
 
 /// The body of the answer to [`Query::Config`].

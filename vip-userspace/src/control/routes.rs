@@ -20,7 +20,10 @@ use tokio::{
 
 use super::{
     Answer, Code, Command, Query, Refused, Request, Status, Wanted,
-    protocol::{AddBackend, ConfigText, DiffRequest, Done, ReloadRequest, SetAdmin, SetWeight},
+    protocol::{
+        AddBackend, BackendDrain, ConfigText, DiffRequest, Done, ReloadRequest, SetAdmin, SetMaintenance,
+        SetWeight,
+    },
 };
 use crate::model::{BackendName, Service, ServiceName};
 
@@ -48,6 +51,8 @@ pub(super) fn router(requests: mpsc::Sender<Request>) -> Router {
         .route("/v1/config", get(config))
         .route("/v1/diff", post(diff))
         .route("/v1/reload", post(reload))
+        .route("/v1/backends/{name}/maintenance", put(set_maintenance))
+        .route("/v1/backends/{name}/drain", get(drain))
         .route("/v1/detach", post(detach))
         .fallback(async || Failure(Refused::new(Code::NoSuchPath, "there is no such path")))
         .method_not_allowed_fallback(async || {
@@ -99,9 +104,24 @@ async fn remove_backend(
 async fn set_admin(
     State(requests): Requests,
     Named(backend): Named<BackendName>,
-    Body(SetAdmin { service, admin }): Body<SetAdmin>,
+    Body(SetAdmin { service, admin, timeout }): Body<SetAdmin>,
 ) -> Reply {
-    carry_out(&requests, Command::SetAdmin { backend, service, admin }).await
+    carry_out(&requests, Command::SetAdmin { backend, service, admin, timeout }).await
+}
+
+async fn set_maintenance(
+    State(requests): Requests,
+    Named(backend): Named<BackendName>,
+    Body(SetMaintenance { maintenance, timeout }): Body<SetMaintenance>,
+) -> Reply {
+    carry_out(&requests, Command::SetMaintenance { backend, maintenance, timeout }).await
+}
+
+async fn drain(State(requests): Requests, Named(backend): Named<BackendName>) -> Reply {
+    match ask(&requests, Wanted::Query(Query::Drain { backend: backend.clone() })).await? {
+        Answer::Drain(members) => Ok(json(StatusCode::OK, &BackendDrain { backend, members })),
+        _ => Err(Failure(Refused::new(Code::Failed, "the controller does not know how far it is"))),
+    }
 }
 
 async fn set_weight(

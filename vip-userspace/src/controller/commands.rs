@@ -1,8 +1,13 @@
 //! What each command does to the intent. Pure.
 
+use std::time::Duration;
+
 use crate::{
     control::protocol::{Command, Fate, Membership, Wish},
-    model::{Backend, BackendName, Intent, Member, Refusal, ServiceName},
+    model::{
+        Admin, Backend, BackendName, Draining, Intent, Maintenance, Member, Refusal, ServiceName,
+        drain::TIMEOUTS,
+    },
 };
 
 /// Applies a command to the intent; where it is refused, the intent is as it was.
@@ -16,7 +21,14 @@ pub(super) fn apply(intent: &mut Intent, command: &Command) -> Result<(), Refusa
         Command::RemoveService { name } => next.remove_service(&name)?,
         Command::AddBackend { backend, services } => add_backend(&mut next, backend, services)?,
         Command::RemoveBackend { name, service } => remove_backend(&mut next, &name, service.as_ref())?,
-        Command::SetAdmin { backend, service, admin } => next.set_admin(&backend, service.as_ref(), admin)?,
+        Command::SetAdmin { backend, service, admin, timeout } => {
+            check_timeout(timeout, admin == Admin::Draining)?;
+            next.set_admin(&backend, service.as_ref(), admin)?;
+        }
+        Command::SetMaintenance { backend, maintenance, timeout } => {
+            check_timeout(timeout, maintenance == Maintenance::Draining)?;
+            next.set_maintenance(&backend, maintenance)?;
+        }
         Command::SetWeight { backend, service, weight } => {
             next.set_weight(&backend, service.as_ref(), weight)?;
         }
@@ -70,6 +82,29 @@ fn says_so(intent: &Intent, wish: &Command) -> bool {
         Command::RemoveBackend { name, service: None } => !intent.backends().contains_key(name),
         Command::RemoveBackend { name, service: Some(service) } => member(service, name).is_none(),
         _ => false,
+    }
+}
+
+fn check_timeout(timeout: Option<Duration>, drains: bool) -> Result<(), Refusal> {
+    match timeout {
+        Some(_) if !drains => Err(Refusal::NothingToTimeOut),
+        Some(timeout) if !(TIMEOUTS.0..=TIMEOUTS.1).contains(&timeout) => Err(Refusal::BadTimeout(timeout)),
+        _ => Ok(()),
+    }
+}
+
+/// What drains by a command, and how long at most; nothing by most commands.
+pub(super) fn drains(intent: &Intent, command: &Command) -> Vec<(Draining, Option<Duration>)> {
+    match command {
+        Command::SetAdmin { backend, service, admin: Admin::Draining, timeout } => {
+            let services = intent.memberships(backend, service.as_ref()).unwrap_or_default().into_iter();
+            let draining = |service| Draining { service: Some(service), backend: backend.clone() };
+            services.map(|service| (draining(service), *timeout)).collect()
+        }
+        Command::SetMaintenance { backend, maintenance: Maintenance::Draining, timeout } => {
+            vec![(Draining { service: None, backend: backend.clone() }, *timeout)]
+        }
+        _ => Vec::new(),
     }
 }
 

@@ -8,14 +8,15 @@ use vip_common::tables::Member as Entry;
 
 use super::{
     commands,
+    drains::DrainLog,
     flows::{FlowTable, Refusals},
 };
 use crate::{
     control::protocol::{Code, Command, Refused},
     dataplane::Dataplane,
     model::{
-        Cause, Checked, Health, Ineligible, Link, Mac, MemberKey, Neighbour, NoNeighbour, Place, Standing,
-        World,
+        Cause, Checked, Health, Ineligible, Judgement, Link, Mac, MemberKey, Neighbour, NoNeighbour, Place,
+        ServiceName, Standing, World,
     },
     plan::{Budget, Composer, Numbers, Tables, plan},
     ring::RingKey,
@@ -34,27 +35,43 @@ impl Transition {
     /// True for what is so before anything is known: nobody need be told.
     #[must_use]
     pub fn is_beginning(&self) -> bool {
-        matches!(
-            self.now,
-            Standing::Down(Ineligible::NotProbed | Ineligible::NoNeighbour(NoNeighbour::Pending))
-        )
+        is_beginning(&self.now)
     }
+}
+
+/// True for what is so before anything is known.
+fn is_beginning(standing: &Standing) -> bool {
+    matches!(standing, Standing::Down(Ineligible::NotProbed | Ineligible::NoNeighbour(NoNeighbour::Pending)))
+}
+
+/// How far a service is from what it should be.
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
+pub struct Alarm {
+    /// Its quorum is short.
+    pub is_short: bool,
+    /// The health of its members is ignored.
+    pub panics: bool,
 }
 
 /// The state of the loop: the world, and what of it is published.
 #[derive(Debug)]
 pub struct Controller<D> {
-    world: World,
-    numbers: Numbers,
-    composer: Composer,
+    pub(super) world: World,
+    pub(super) numbers: Numbers,
+    pub(super) composer: Composer,
     dataplane: D,
     published: Tables,
     /// The last apply failed half-way: what is published must be read anew.
     in_doubt: bool,
     standings: BTreeMap<MemberKey, Standing>,
-    flows: FlowTable,
+    /// Services whose quorum is short, or whose members' health is ignored.
+    alarms: BTreeMap<ServiceName, Alarm>,
+    /// Those that have changed since they were last asked for, as they were then.
+    news: BTreeMap<ServiceName, Alarm>,
+    pub(super) flows: FlowTable,
+    pub(super) drain_log: DrainLog,
     /// Time since the controller's beginning.
-    now: Duration,
+    pub(super) now: Duration,
 }
 
 impl<D: Dataplane> Controller<D> {
@@ -67,8 +84,20 @@ impl<D: Dataplane> Controller<D> {
         let now = Duration::ZERO;
         let mut composer = Composer::new(key, Budget::new(dataplane.capacity().flows, dataplane.cpus()));
         composer.adopt(&published, &numbers, now);
-        let (standings, flows) = (BTreeMap::new(), FlowTable::default());
-        Ok(Self { world, numbers, composer, dataplane, published, in_doubt: false, standings, flows, now })
+        Ok(Self {
+            world,
+            numbers,
+            composer,
+            dataplane,
+            published,
+            in_doubt: false,
+            standings: BTreeMap::new(),
+            alarms: BTreeMap::new(),
+            news: BTreeMap::new(),
+            flows: FlowTable::default(),
+            drain_log: DrainLog::default(),
+            now,
+        })
     }
 
     /// Whatever comes next happens at `now`, counted from the controller's beginning.
@@ -135,6 +164,10 @@ impl<D: Dataplane> Controller<D> {
 
     fn try_command(&mut self, command: &Command) -> Result<Vec<Transition>, Refused> {
         commands::apply(&mut self.world.intent, command)?;
+        let now = self.unix_time();
+        for (draining, timeout) in commands::drains(&self.world.intent, command) {
+            self.world.drains.set_end(draining, timeout.map(|timeout| now.saturating_add(timeout)), now);
+        }
         self.follow_intent()
     }
 
@@ -189,6 +222,8 @@ impl<D: Dataplane> Controller<D> {
             self.composer.repair(&self.published, &self.numbers, self.now);
             self.flows.repaired(self.now);
         }
+        self.follow_drains();
+        self.world.note(self.now);
         let before = self.composer.clone();
         let wanted = self.composer.compose(&self.world, &mut self.numbers, &self.published, self.now);
         let operations = plan(&self.published, &wanted);
@@ -236,18 +271,43 @@ impl<D: Dataplane> Controller<D> {
         if self.in_doubt {
             return Ok(Refusals::new());
         }
+        let unknown = self.look_at_drains();
         let Self { flows, dataplane, composer, numbers, published, now, .. } = self;
-        flows.look_after(dataplane, composer, numbers, published, *now)
+        let before = flows.last_sweep();
+        let refusals = flows.look_after(dataplane, composer, numbers, published, *now)?;
+        if flows.last_sweep() != before {
+            self.drain_log.unknown = unknown;
+        }
+        Ok(refusals)
+    }
+
+    /// The services whose alarms are others than at the last call: how they were then, and are now.
+    pub fn take_alarms(&mut self) -> Vec<(ServiceName, Alarm, Alarm)> {
+        let now = |name: &ServiceName| self.alarms.get(name).copied().unwrap_or_default();
+        let news = std::mem::take(&mut self.news).into_iter();
+        news.map(|(name, before)| (name.clone(), before, now(&name))).collect()
     }
 
     /// The members whose standing differs from that at the last call.
     fn transitions(&mut self) -> Vec<Transition> {
-        let mut now = BTreeMap::new();
+        let (mut now, mut alarms) = (BTreeMap::new(), BTreeMap::new());
         for service in self.world.intent.services().values() {
-            for (member, standing) in service.members.iter().zip(self.world.standings(service)) {
+            let Judgement { standings, is_short, panics } = self.world.judge(service);
+            // Who is about to be looked at is nobody's alarm, nor is a service that has lost its last member: that is told.
+            let has_more = service.quorum > 1 || service.members.iter().any(|member| member.backup);
+            let is_short = is_short && has_more && !standings.iter().any(is_beginning);
+            alarms.insert(service.name.clone(), Alarm { is_short, panics });
+            for (member, standing) in service.members.iter().zip(standings) {
                 now.insert((service.name.clone(), member.backend.clone()), standing);
             }
         }
+        for (name, alarm) in &alarms {
+            let before = self.alarms.get(name).copied().unwrap_or_default();
+            if before != *alarm {
+                self.news.entry(name.clone()).or_insert(before);
+            }
+        }
+        self.alarms = alarms;
         let before = std::mem::replace(&mut self.standings, now);
         let changed = self.standings.iter().filter(|(key, now)| before.get(*key) != Some(*now));
         changed.map(|(key, now)| Transition { member: key.clone(), now: now.clone() }).collect()
@@ -260,6 +320,7 @@ pub(super) fn adopt(
     published: &Tables,
     labels: &BTreeMap<vip_common::MemberId, MemberKey>,
 ) {
+    let mut shortages = Vec::new();
     for (id, key) in labels {
         let Some(entry) = published.members.get(id).map(|entry| entry.member) else { continue };
         let (service, backend) = (world.intent.services().get(&key.0), world.intent.backends().get(&key.1));
@@ -275,6 +336,10 @@ pub(super) fn adopt(
         {
             world.neighbours.entry(address).or_insert(Ok(place));
         }
+        let is_backup = |member: &crate::model::Member| member.backup && member.backend == key.1;
+        if entry.state == Entry::UP && service.members.iter().any(is_backup) {
+            shortages.push(key.0.clone());
+        }
         if service.check.is_some() {
             let wanted = world.intent.admin(&key.0, &key.1) != crate::model::Admin::Disabled;
             let health = match (entry.is_alive(), wanted) {
@@ -286,4 +351,6 @@ pub(super) fn adopt(
             world.checked.insert(key.clone(), Checked { health, cause });
         }
     }
+    // Backups that are in say that a quorum was short.
+    shortages.iter().for_each(|service| world.adopt_shortage(service));
 }

@@ -124,7 +124,7 @@ impl Rows {
             let part = |member: &crate::model::Member| Part {
                 weight: member.weight,
                 backup: member.backup,
-                admin: intent.admin(&service.name, &member.backend),
+                admin: intent.own_admin(&service.name, &member.backend),
             };
             service.members.iter().map(|member| (member.backend.clone(), part(member))).collect()
         };

@@ -4,7 +4,10 @@
 use std::{collections::BTreeMap, time::Duration};
 
 use anyhow::Context as _;
-use vip_common::tables::{InsertCount, TICK_BITS};
+use vip_common::{
+    MemberId,
+    tables::{InsertCount, TICK_BITS},
+};
 
 use crate::{
     dataplane::{Dataplane, Swept},
@@ -18,6 +21,8 @@ pub type Refusals = BTreeMap<ServiceName, u64>;
 
 /// Longest time from one sweep to the next.
 const RARELY: Duration = Duration::from_secs(10);
+/// The same while a member is draining that may have flows.
+const SOON: Duration = Duration::from_secs(2);
 /// Shortest time from one sweep to the next.
 const OFTEN: Duration = Duration::from_secs(1);
 
@@ -29,6 +34,8 @@ pub(super) struct FlowTable {
     repaired: Option<Duration>,
     /// Time from one sweep to the next, by the shortest window, or idle time, of what was tracked last.
     interval: Option<Duration>,
+    /// Somebody waits for flows to end.
+    hurries: bool,
     /// What services had written, and were refused, at the last sweep.
     inserts: BTreeMap<u32, InsertCount>,
 }
@@ -43,6 +50,22 @@ impl FlowTable {
     /// At `now` the tables get what they should have had before: slots are in them only since then.
     pub(super) fn repaired(&mut self, now: Duration) {
         self.repaired = Some(now);
+    }
+
+    /// Live flows of a member at the last sweep, if that began after `since`.
+    pub(super) fn of_member(&self, id: MemberId, since: Duration) -> Option<u64> {
+        let last = self.last_sweep.as_ref().filter(|last| last.began > since)?;
+        Some(last.swept.flows.get(&id).copied().unwrap_or_default())
+    }
+
+    /// When the last sweep began.
+    pub(super) fn last_sweep(&self) -> Option<Duration> {
+        self.last_sweep.as_ref().map(|last| last.began)
+    }
+
+    /// Somebody waits for flows to end: the next sweep comes [`SOON`] after the last one.
+    pub(super) fn hurry(&mut self) {
+        self.hurries = true;
     }
 
     /// One second's work. While nothing is tracked and nothing lives, that is none.
@@ -74,6 +97,7 @@ impl FlowTable {
             let swept = dataplane.sweep().context("sweep the flow table")?;
             composer.untrack(numbers, now, |slot| swept.is_held(slot));
             self.last_sweep = Some(LastSweep { began: now, swept });
+            self.hurries = false;
             refusals = self.count_inserts(dataplane, numbers)?;
         }
         let live = self.live(dataplane, composer, numbers)?;
@@ -83,7 +107,7 @@ impl FlowTable {
 
     /// True if a sweep is due, and the slots are in the tables for as long as it is thought.
     fn is_time(&self, now: Duration) -> bool {
-        let interval = self.interval.unwrap_or(RARELY);
+        let interval = self.interval.unwrap_or(RARELY).min(if self.hurries { SOON } else { RARELY });
         let due = self.last_sweep.as_ref().is_none_or(|last| last.began.saturating_add(interval) <= now);
         due && self.repaired.is_none_or(|repaired| repaired.saturating_add(GRACE) <= now)
     }

@@ -15,7 +15,7 @@ use vip_common::MemberId;
 
 use crate::{
     control::protocol::Command,
-    model::{Intent, MemberKey},
+    model::{Drains, Intent, MemberKey},
     ring::RingKey,
 };
 
@@ -116,6 +116,23 @@ impl Memory {
         self.keep("wishes.json", &serde_json::to_vec_pretty(wishes)?)
     }
 
+    /// The drains that went on.
+    ///
+    /// # Errors
+    /// The file can't be read.
+    pub fn drains(&self) -> anyhow::Result<Drains> {
+        Ok(Drains::adopted(self.load("drains.json")?.unwrap_or_default()))
+    }
+
+    /// Keeps the drains that go on: when they began and are to end.
+    ///
+    /// # Errors
+    /// The file can't be written.
+    pub fn keep_drains(&self, drains: &Drains) -> anyhow::Result<()> {
+        let all: Vec<_> = drains.iter().collect();
+        self.keep("drains.json", &serde_json::to_vec_pretty(&all)?)
+    }
+
     /// The secret that was made at first use, if it was.
     ///
     /// # Errors
@@ -186,18 +203,21 @@ fn replaces(new: &Command, old: &Command) -> bool {
         | (Command::SetWeight { backend, service, .. }, Command::SetWeight { backend: b, service: s, .. }) => {
             backend == b && (service.is_none() || service == s)
         }
+        (Command::SetMaintenance { backend, .. }, Command::SetMaintenance { backend: b, .. }) => backend == b,
         _ => false,
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
-    use crate::model::Admin;
+    use crate::model::{Admin, Countdown, Draining, Maintenance};
 
     fn admin(backend: &str, service: Option<&str>, admin: Admin) -> Command {
         let service = service.map(|service| service.parse().expect("a name"));
-        Command::SetAdmin { backend: backend.parse().expect("a name"), service, admin }
+        Command::SetAdmin { backend: backend.parse().expect("a name"), service, admin, timeout: None }
     }
 
     #[test]
@@ -208,5 +228,41 @@ mod tests {
         add_wish(&mut wishes, admin("b1", Some("dns"), Admin::Disabled));
         add_wish(&mut wishes, admin("b1", None, Admin::Enabled));
         assert_eq!(wishes, [admin("b2", None, Admin::Disabled), admin("b1", None, Admin::Enabled)]);
+    }
+
+    #[test]
+    fn a_wish_for_maintenance_lasts_until_another_one_and_touches_no_wish_for_a_member() {
+        let maintenance = |maintenance| Command::SetMaintenance {
+            backend: "b1".parse().expect("a name"),
+            maintenance,
+            timeout: None,
+        };
+        let drained = admin("b1", Some("web"), Admin::Draining);
+        let mut wishes = vec![drained.clone()];
+        add_wish(&mut wishes, maintenance(Maintenance::Draining));
+        add_wish(&mut wishes, maintenance(Maintenance::Disabled));
+        assert_eq!(wishes, [drained.clone(), maintenance(Maintenance::Disabled)]);
+        add_wish(&mut wishes, admin("b1", None, Admin::Enabled));
+        assert_eq!(wishes, [maintenance(Maintenance::Disabled), admin("b1", None, Admin::Enabled)]);
+        add_wish(&mut wishes, maintenance(Maintenance::Off));
+        assert_eq!(wishes, [admin("b1", None, Admin::Enabled), maintenance(Maintenance::Off)]);
+    }
+
+    #[test]
+    fn drains_are_kept_as_they_are() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let memory = Memory::open(directory.path()).expect("a memory");
+        assert_eq!(memory.drains().expect("none"), Drains::default());
+        let draining = |service: Option<&str>| Draining {
+            service: service.map(|name| name.parse().expect("a name")),
+            backend: "b1".parse().expect("a name"),
+        };
+        let (since, until) = (Duration::from_millis(1_764_108_000_123), Some(Duration::from_secs(1 << 31)));
+        let drains = Drains::adopted(vec![
+            (draining(None), Countdown { since, until: None }),
+            (draining(Some("web")), Countdown { since, until }),
+        ]);
+        memory.keep_drains(&drains).expect("kept");
+        assert_eq!(memory.drains().expect("drains"), drains);
     }
 }

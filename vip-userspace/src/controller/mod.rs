@@ -4,6 +4,7 @@
 mod commands;
 mod core;
 mod differences;
+mod drains;
 mod flows;
 mod lanes;
 mod memory;
@@ -20,7 +21,8 @@ mod words;
 mod tests;
 
 pub use self::{
-    core::{Controller, Transition},
+    core::{Alarm, Controller, Transition},
+    drains::Ended,
     flows::Refusals,
     memory::Memory,
     offline::{detach, offline_status},

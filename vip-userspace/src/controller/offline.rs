@@ -1,6 +1,6 @@
 //! What can be done without a controller, from what is pinned: tell the status, and take everything away.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, time::Duration};
 
 use super::{Memory, core::adopt, status::Sources};
 use crate::{
@@ -47,6 +47,8 @@ pub fn offline_status(places: &Places) -> anyhow::Result<Option<Status>> {
         counts: &pinned.counts,
         flow_entries: pinned.capacity.flows,
         ages: BTreeMap::new(),
+        drains: BTreeMap::new(),
+        now: Duration::ZERO,
     };
     Ok(Some(sources.status()))
 }

@@ -5,7 +5,7 @@ use std::{
     collections::{BTreeMap, BTreeSet},
     net::{IpAddr, Ipv6Addr},
     path::PathBuf,
-    time::{Duration, Instant},
+    time::{Duration, Instant, SystemTime, UNIX_EPOCH},
 };
 
 use anyhow::Context as _;
@@ -31,7 +31,7 @@ use crate::{
     },
     dataplane::{Dataplane as _, KernelDataplane},
     health::{CheckId, CheckSpec, Checker, Exits, Verdict},
-    model::{AttachMode, Mac, MemberKey},
+    model::{AttachMode, BackendName, Drains, Mac, MemberKey, Refusal},
     net::{Groups, NetError, NetEvent, Way, addresses, routes},
     places::Places,
     ring::RingKey,
@@ -108,6 +108,8 @@ pub(super) struct Loop {
     pub(super) controller: Controller<KernelDataplane>,
     pub(super) memory: super::Memory,
     pub(super) wishes: Vec<Command>,
+    /// The drains that go on, as they are kept.
+    drains: Drains,
     pub(super) interfaces: Vec<InterfaceStatus>,
     pub(super) net: Net,
     checker: Checker,
@@ -132,15 +134,19 @@ impl Loop {
     fn new(options: RunOptions, started: Started) -> Self {
         let (to_us, verdicts) = mpsc::channel(1024);
         let (exits, probed) = watch::channel(Exits::new());
+        let mut controller = started.controller;
+        let epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        controller.begin_drains(epoch, started.drains.clone());
         Self {
             places: options.places.clone(),
             options,
             config: started.config,
             key: started.key,
             began: Instant::now(),
-            controller: started.controller,
+            controller,
             memory: started.memory,
             wishes: started.wishes,
+            drains: started.drains,
             interfaces: started.interfaces,
             net: started.net,
             checker: Checker::new(to_us, probed),
@@ -220,6 +226,7 @@ impl Loop {
                     self.tell_exits();
                 }
                 self.tell(transitions);
+                self.keep_drains();
             }
             Err(error) => error!("{error:#}; trying again in {} s", TICK.as_secs()),
         }
@@ -292,6 +299,25 @@ impl Loop {
             }
             Err(error) => error!("{error:#}; trying again in {} s", TICK.as_secs()),
         }
+        for ended in self.controller.ended_drains() {
+            info!("{}", super::words::of_drain(&ended));
+            if let Some(command) = ended.then
+                && let Err(refused) = self.command(&command).await
+            {
+                error!("{refused}; trying again in {} s", TICK.as_secs());
+            }
+        }
+    }
+
+    /// What drains is kept as it is.
+    fn keep_drains(&mut self) {
+        if self.controller.world().drains == self.drains {
+            return;
+        }
+        match self.memory.keep_drains(&self.controller.world().drains) {
+            Ok(()) => self.drains = self.controller.world().drains.clone(),
+            Err(error) => error!("{error:#}: after a restart drains begin anew"),
+        }
     }
 
     /// Answers a request; true if it was the last one.
@@ -306,6 +332,7 @@ impl Loop {
                 let reloaded = self.reload(*force, *reset).await;
                 (reloaded.map(|changed| Answer::Differences(Box::new(changed))), false)
             }
+            Wanted::Query(Query::Drain { backend }) => (self.drain(backend), false),
             Wanted::Command(Command::Detach) => {
                 let detached = self.detach().await;
                 let ends = detached.is_ok();
@@ -324,6 +351,7 @@ impl Loop {
         }
         let transitions = self.controller.command(command)?;
         self.intent_changed();
+        self.keep_drains();
         super::memory::add_wish(&mut self.wishes, command.clone());
         self.memory.keep_wishes(&self.wishes).map_err(|error| {
             let done = "the change holds, but will be forgotten at the next start";
@@ -349,6 +377,13 @@ impl Loop {
         Ok(Answer::Done)
     }
 
+    fn drain(&self, backend: &BackendName) -> Result<Answer, Refused> {
+        if !self.controller.world().intent.backends().contains_key(backend) {
+            return Err(Refusal::NoBackend(backend.clone()).into());
+        }
+        Ok(Answer::Drain(self.controller.drain_of(backend)))
+    }
+
     fn status(&self) -> Result<Answer, Refused> {
         let counts = self.controller.dataplane().counts().map_err(failed)?;
         let ages = self.changed_at.iter().map(|(key, at)| (key.clone(), at.elapsed().as_secs())).collect();
@@ -362,6 +397,8 @@ impl Loop {
             counts: &counts,
             flow_entries: self.controller.dataplane().capacity().flows,
             ages,
+            now: self.began.elapsed(),
+            drains: self.controller.drains(),
         };
         Ok(Answer::Status(Box::new(sources.status())))
     }
@@ -415,6 +452,13 @@ impl Loop {
             }
             info!("{}", super::words::of_transition(&transition, self.controller.world()));
             self.changed_at.insert(transition.member, Instant::now());
+        }
+        for (name, before, now) in self.controller.take_alarms() {
+            let services = self.controller.world().intent.services();
+            let Some(service) = services.get(&name) else { continue };
+            for (is_bad, line) in super::words::of_alarm(service, now, before) {
+                if is_bad { warn!("{line}") } else { info!("{line}") }
+            }
         }
     }
 }

@@ -23,7 +23,7 @@ use crate::{
         socket::{self, Bound},
     },
     dataplane::{self, Attachment, Dataplane as _, DataplaneError, KernelDataplane, Mode, preflight},
-    model::{AttachMode, Backend, Link, Mac, NoNeighbour, World},
+    model::{AttachMode, Backend, Drains, Link, Mac, NoNeighbour, World},
     net::{Groups, Links, NetError, NetEvent, Watcher, routes},
     plan::Numbers,
     ring::RingKey,
@@ -36,6 +36,7 @@ pub(super) struct Started {
     pub(super) wishes: Vec<Command>,
     pub(super) config: Config,
     pub(super) key: RingKey,
+    pub(super) drains: Drains,
     pub(super) interfaces: Vec<InterfaceStatus>,
     pub(super) net: Net,
     pub(super) requests: mpsc::Receiver<Request>,
@@ -66,6 +67,7 @@ pub(super) async fn start(options: &RunOptions) -> Result<Started, Refused> {
     let key = config.seed.map_or_else(|| memory.seed(), Ok).map_err(failed)?;
     let mut labels = memory.labels().map_err(failed)?.unwrap_or_default();
     let took_tags = labels.took_tags.clone();
+    let drains = memory.drains().map_err(failed)?;
     let (mut dataplane, adopted) =
         KernelDataplane::open(&options.places, config.capacity, options.log_packets).map_err(refused)?;
     for attached in &adopted.interfaces {
@@ -102,7 +104,20 @@ pub(super) async fn start(options: &RunOptions) -> Result<Started, Refused> {
     let (watcher, net_events) = Watcher::start().map_err(failed)?;
     let groups = Groups::new().map_err(failed)?;
     let net = Net { links, watcher, events: net_events, groups };
-    Ok(Started { controller, memory, wishes, config, key, interfaces, net, requests, server, labels, place })
+    Ok(Started {
+        controller,
+        memory,
+        wishes,
+        drains,
+        config,
+        key,
+        interfaces,
+        net,
+        requests,
+        server,
+        labels,
+        place,
+    })
 }
 
 /// The interfaces that backends may be reached by, by index.

@@ -1,6 +1,6 @@
 //! The status: what is wanted, what is known and what was counted, in the words of the protocol.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, time::Duration};
 
 use vip_common::{
     MemberId,
@@ -9,11 +9,11 @@ use vip_common::{
 
 use crate::{
     control::protocol::{
-        BackendStatus, FlowTableStatus, InterfaceStatus, MemberStatus, NeighbourStatus, ReasonStatus,
-        ServiceStatus, Status, Totals, Why,
+        BackendStatus, DrainStatus, FlowTableStatus, InterfaceStatus, MemberStatus, NeighbourStatus,
+        ReasonStatus, ServiceStatus, Status, Totals, Why,
     },
     dataplane::{Counts, FlowCounts},
-    model::{Backend, Member, MemberKey, Place, Service, Standing, World},
+    model::{Backend, Cause, Health, Judgement, Member, MemberKey, Part, Place, Service, Standing, World},
     plan::{Numbers, Tables},
 };
 
@@ -31,6 +31,10 @@ pub(super) struct Sources<'a> {
     pub(super) flow_entries: u32,
     /// Whole seconds since a member's eligibility changed.
     pub(super) ages: BTreeMap<MemberKey, u64>,
+    /// How far the drains of members are.
+    pub(super) drains: BTreeMap<MemberKey, DrainStatus>,
+    /// Time since the controller's beginning.
+    pub(super) now: Duration,
 }
 
 impl Sources<'_> {
@@ -52,11 +56,13 @@ impl Sources<'_> {
 
     fn service(&self, service: &Service) -> ServiceStatus {
         let owned = self.owned(service);
+        let Judgement { standings, is_short, panics } = self.world.judge(service);
+        let parts = self.world.parts(service, &standings, self.now);
         let members: Vec<_> = service
             .members
             .iter()
-            .zip(self.world.standings(service))
-            .map(|(member, standing)| self.member(service, member, &standing, &owned))
+            .zip(standings.iter().zip(parts))
+            .map(|(member, standing)| self.member(service, member, standing, &owned))
             .collect();
         ServiceStatus {
             name: service.name.clone(),
@@ -72,6 +78,12 @@ impl Sources<'_> {
             no_backend: service.no_backend,
             role: self.world.intent.vip(service.address.vip).role,
             tracked_slots: count(self.slots(service).filter(|slot| slot.is_tracked())),
+            quorum: service.quorum,
+            quorum_hysteresis: service.quorum_hysteresis,
+            below_quorum: is_short,
+            panic_threshold: service.panic_threshold,
+            panics,
+            slow_start: service.slow_start,
             check: service.check.clone(),
             eligible: count(members.iter().filter(|member| member.eligible)),
             total: count(members.iter()),
@@ -84,7 +96,7 @@ impl Sources<'_> {
         &self,
         service: &Service,
         member: &Member,
-        standing: &Standing,
+        (standing, part): (&Standing, Part),
         owned: &BTreeMap<MemberId, u32>,
     ) -> MemberStatus {
         let key = (service.name.clone(), member.backend.clone());
@@ -100,20 +112,22 @@ impl Sources<'_> {
             id: id.0,
             address: backend.and_then(|backend| backend.address_for(vip)),
             weight: Some(member.weight),
-            admin: Some(self.world.intent.admin(&service.name, &member.backend)),
-            health: service
-                .check
-                .as_ref()
-                .map(|_| checked.map_or(crate::model::Health::Unknown, |checked| checked.health)),
+            admin: Some(self.world.intent.own_admin(&service.name, &member.backend)),
+            health: service.check.as_ref().map(|_| checked.map_or(Health::Unknown, |checked| checked.health)),
             eligible: standing.is_eligible(),
             alive: standing.is_alive(),
             here: place == Some(Place::Here),
             backup: member.backup,
             why_not: standing.why_not().cloned().map(Why::from),
+            weight_part: f64::from(part.eighths()) / f64::from(Part::ALL.eighths()),
+            ignored: checked
+                .filter(|checked| standing.is_eligible() && checked.health == Health::Down)
+                .map(|checked| Why::from(checked.cause.clone().unwrap_or(Cause::BeforeStart))),
             mac: neighbour.map(|neighbour| neighbour.mac),
             interface: neighbour.and_then(|neighbour| self.interface(neighbour.ifindex)),
             slots,
             share: f64::from(slots) / f64::from(service.slots.max(1)),
+            drain: self.drains.get(&key).copied(),
             totals: self.totals(id),
             last_change_seconds: self.ages.get(&key).copied(),
         }
@@ -127,6 +141,7 @@ impl Sources<'_> {
             .filter_map(|service| self.numbers.member(&((*service).clone(), backend.name.clone())));
         BackendStatus {
             name: backend.name.clone(),
+            maintenance: self.world.intent.maintenance(&backend.name),
             addresses: backend.addresses().map(|address| self.address(backend, address)).collect(),
             totals: ids.fold(Totals::default(), |sum, id| sum.plus(self.totals(id))),
             services: services.into_iter().cloned().collect(),

@@ -190,7 +190,8 @@ fn a_command_that_the_kernel_refuses_has_changed_nothing() {
     let (before, intent) = (owners(&dataplane), controller.world().intent.clone());
     let tables = controller.published().clone();
     dataplane.fail_after(0);
-    let disable = Command::SetAdmin { backend: backend(1).name, service: None, admin: Admin::Disabled };
+    let disable =
+        Command::SetAdmin { backend: backend(1).name, service: None, admin: Admin::Disabled, timeout: None };
     assert_eq!(controller.command(&disable).map_err(|refused| refused.code), Err(Code::Kernel));
     assert_eq!(controller.world().intent, intent);
     controller.publish().expect("published");
@@ -285,6 +286,7 @@ fn a_removed_member_leaves_no_entry_and_its_id_is_given_again_with_new_counters(
     assert!(dataplane.applied().iter().any(cleared));
 }
 
+mod drains;
 mod flows;
 
 #[test]

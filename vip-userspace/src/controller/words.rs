@@ -1,9 +1,11 @@
 //! One log line for each change, in the words of the vocabulary. Pure.
 
-use super::Transition;
+use std::time::Duration;
+
+use super::{Alarm, Transition, drains::Ended};
 use crate::{
-    control::protocol::{Change, ChangeAction, Command, Differences},
-    model::{Place, ServiceName, Standing, World},
+    control::protocol::{Change, ChangeAction, Command, Differences, DrainEnd},
+    model::{Draining, Maintenance, Place, Service, ServiceName, Standing, World, duration},
 };
 
 /// The line that tells of a member whose standing is another.
@@ -19,6 +21,36 @@ pub(super) fn of_transition(transition: &Transition, world: &World) -> String {
         Standing::Draining(_, why) => format!("service {service}: {backend} keeps its flows: {why}"),
         Standing::Down(why) => format!("service {service}: {backend} out: {why}"),
     }
+}
+
+/// The lines that tell of a service whose quorum or panic is another than before; and whether that is bad.
+pub(super) fn of_alarm(service: &Service, alarm: Alarm, before: Alarm) -> Vec<(bool, String)> {
+    let (name, quorum) = (&service.name, service.quorum);
+    let mut lines = Vec::new();
+    if alarm.is_short != before.is_short {
+        let (join, wait) = match service.members.iter().any(|member| member.backup) {
+            true => (": its backups join in", ": its backups wait"),
+            false => (", and it has no backups", ""),
+        };
+        lines.push(match alarm.is_short {
+            true => (true, format!("service {name}: below its quorum of {quorum} eligible members{join}")),
+            false => (false, format!("service {name}: its quorum of {quorum} is met{wait}")),
+        });
+    }
+    if alarm.panics != before.panics {
+        let threshold = service.panic_threshold.unwrap_or_default();
+        lines.push(match alarm.panics {
+            true => (
+                true,
+                format!(
+                    "service {name}: PANIC: fewer than {threshold} % of its members are healthy: health is ignored, and \
+                     members that are down get flows as well"
+                ),
+            ),
+            false => (false, format!("service {name}: panic is over: health counts again")),
+        });
+    }
+    lines
 }
 
 /// The line that tells of a command that was carried out.
@@ -43,8 +75,14 @@ pub(super) fn of_command(command: &Command) -> String {
         Command::RemoveBackend { name, service } => {
             format!("command: backend {name} removed{}", from(service.as_ref()))
         }
-        Command::SetAdmin { backend, service, admin } => {
-            format!("command: backend {backend} {admin}{}", within(service.as_ref()))
+        Command::SetAdmin { backend, service, admin, timeout } => {
+            format!("command: backend {backend} {admin}{}{}", within(service.as_ref()), at_most(*timeout))
+        }
+        Command::SetMaintenance { backend, maintenance: Maintenance::Off, .. } => {
+            format!("command: backend {backend} is out of maintenance")
+        }
+        Command::SetMaintenance { backend, maintenance, timeout } => {
+            format!("command: backend {backend} is in maintenance: {maintenance}{}", at_most(*timeout))
         }
         Command::SetWeight { backend, service, weight } => {
             format!("command: backend {backend} has weight {weight}{}", within(service.as_ref()))
@@ -110,6 +148,30 @@ pub(super) fn of_refusals(service: &ServiceName, flows: u64) -> String {
         "service {service}: {flows} flows were not written to the flow table, for its share is used up: they stay where \
          the ring has them, and may move when its slots settle. Raise `capacity.flows`, or find who floods it"
     )
+}
+
+/// The line that tells of a drain that has come to its end.
+pub(super) fn of_drain(drain: &Ended) -> String {
+    let Draining { service, backend } = &drain.draining;
+    let whose = match service {
+        Some(service) => format!("service {service}: {backend}"),
+        None => format!("maintenance of {backend}"),
+    };
+    let DrainEnd { timed_out, flows_left, unknown_slots } = drain.end;
+    let then = if drain.then.is_some() { ": it is disabled now" } else { "" };
+    if !timed_out {
+        return format!("{whose}: drained: no flow is left{then}");
+    }
+    let left = flows_left.map_or_else(|| "an unknown number of".to_owned(), |left| left.to_string());
+    let more = match unknown_slots {
+        0 => String::new(),
+        slots => format!(", and any that were silent in {slots} slots"),
+    };
+    format!("{whose}: the drain's time is over with {left} flows left{more}{then}")
+}
+
+fn at_most(timeout: Option<Duration>) -> String {
+    timeout.map_or_else(String::new, |timeout| format!(", for {} at most", duration::print(timeout)))
 }
 
 fn from(service: Option<&ServiceName>) -> String {

@@ -66,3 +66,28 @@ words! {
         Disabled = "disabled",
     }
 }
+
+words! {
+    /// The operator's wish for a whole backend, over all services that it is or will be a member of. It goes before what is
+    /// wished for a single member, and leaves that as it is.
+    Maintenance is a "kind of maintenance" {
+        /// None: its members are what is wished for each.
+        Off = "off",
+        /// They keep the flows that they have, and get no new ones.
+        Draining = "draining",
+        /// They are out, as if they were dead.
+        Disabled = "disabled",
+    }
+}
+
+impl Maintenance {
+    /// What it makes of a member that is otherwise enabled.
+    #[must_use]
+    pub const fn admin(self) -> Admin {
+        match self {
+            Self::Off => Admin::Enabled,
+            Self::Draining => Admin::Draining,
+            Self::Disabled => Admin::Disabled,
+        }
+    }
+}

@@ -94,11 +94,14 @@ pub enum Ineligible {
     /// By the operator's wish it keeps its flows and gets no others.
     #[error("draining")]
     Draining,
+    /// By the operator's wish for its whole backend.
+    #[error("its backend is in maintenance")]
+    Maintenance,
     /// By its weight.
     #[error("weight 0")]
     WeightZero,
     /// It is a backup, and not needed.
-    #[error("a backup: another member is eligible")]
+    #[error("a backup: enough other members are eligible")]
     Backup,
 }
 
@@ -118,6 +121,18 @@ impl Standing {
     #[must_use]
     pub const fn is_eligible(&self) -> bool {
         matches!(self, Self::Eligible(_))
+    }
+
+    /// True for one that may come in as soon as it has answered.
+    #[must_use]
+    pub const fn is_unknown(&self) -> bool {
+        matches!(
+            self,
+            Self::Down(
+                Ineligible::NotProbed
+                    | Ineligible::NoNeighbour(NoNeighbour::Pending | NoNeighbour::NoMac { .. })
+            )
+        )
     }
 
     /// True if it keeps its flows.
@@ -141,6 +156,17 @@ impl Standing {
         match self {
             Self::Eligible(_) => None,
             Self::Draining(_, why) | Self::Down(why) => Some(why),
+        }
+    }
+}
+
+impl Standing {
+    /// The same, where it is the maintenance of its backend that stands behind the operator's wish for the member.
+    pub(super) fn by_maintenance(self) -> Self {
+        match self {
+            Self::Draining(place, Ineligible::Draining) => Self::Draining(place, Ineligible::Maintenance),
+            Self::Down(Ineligible::Disabled) => Self::Down(Ineligible::Maintenance),
+            standing => standing,
         }
     }
 }

@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 pub use self::refusal::Refusal;
 use self::rules::within;
 use super::{
-    Admin, Backend, BackendName, Fragments, Member, Protocol, Service, ServiceName, VipSettings,
+    Admin, Backend, BackendName, Fragments, Maintenance, Member, Protocol, Service, ServiceName, VipSettings,
     service::MAX_WEIGHT,
 };
 
@@ -31,6 +31,9 @@ pub struct Intent {
     /// Members that are draining; all others are enabled.
     #[serde(default)]
     draining: BTreeSet<(ServiceName, BackendName)>,
+    /// Backends that are in maintenance, each with its kind.
+    #[serde(default)]
+    maintenance: BTreeMap<BackendName, Maintenance>,
 }
 
 impl Intent {
@@ -46,15 +49,52 @@ impl Intent {
         &self.backends
     }
 
-    /// The operator's wish for a member.
+    /// What the operator's wishes make of a member: the one for it, and the one for its whole backend.
     #[must_use]
     pub fn admin(&self, service: &ServiceName, backend: &BackendName) -> Admin {
+        self.own_admin(service, backend).max(self.maintenance(backend).admin())
+    }
+
+    /// The operator's wish for a member, whatever its backend's maintenance makes of it.
+    #[must_use]
+    pub fn own_admin(&self, service: &ServiceName, backend: &BackendName) -> Admin {
         let member = (service.clone(), backend.clone());
         match (self.disabled.contains(&member), self.draining.contains(&member)) {
             (true, _) => Admin::Disabled,
             (false, true) => Admin::Draining,
             (false, false) => Admin::Enabled,
         }
+    }
+
+    /// The operator's wish for a whole backend.
+    #[must_use]
+    pub fn maintenance(&self, backend: &BackendName) -> Maintenance {
+        self.maintenance.get(backend).copied().unwrap_or_default()
+    }
+
+    /// Members that are draining, whatever their backend's maintenance makes of them.
+    pub fn draining(&self) -> impl Iterator<Item = &(ServiceName, BackendName)> {
+        self.draining.iter()
+    }
+
+    /// Backends that are in maintenance, with its kind.
+    pub fn in_maintenance(&self) -> impl Iterator<Item = (&BackendName, Maintenance)> {
+        self.maintenance.iter().map(|(backend, wish)| (backend, *wish))
+    }
+
+    /// Sets the wish for a whole backend, in all services that it is or will be a member of.
+    ///
+    /// # Errors
+    /// There is no such backend.
+    pub fn set_maintenance(&mut self, backend: &BackendName, wish: Maintenance) -> Result<(), Refusal> {
+        if !self.backends.contains_key(backend) {
+            return Err(Refusal::NoBackend(backend.clone()));
+        }
+        match wish {
+            Maintenance::Off => self.maintenance.remove(backend),
+            wish => self.maintenance.insert(backend.clone(), wish),
+        };
+        Ok(())
     }
 
     /// What is wanted of a VIP.
@@ -118,6 +158,7 @@ impl Intent {
             return Err(Refusal::BackendInUse { service: service.name.clone(), backend: name.clone() });
         }
         self.backends.remove(name);
+        self.maintenance.remove(name);
         Ok(())
     }
 
@@ -235,7 +276,11 @@ impl Intent {
             .filter(move |service| service.members.iter().any(|member| member.backend == *backend))
     }
 
-    fn memberships(
+    /// The services that a wish for a backend is about: the one, or all that it is a member of.
+    ///
+    /// # Errors
+    /// The backend or the service does not exist, or it is no member.
+    pub fn memberships(
         &self,
         backend: &BackendName,
         service: Option<&ServiceName>,

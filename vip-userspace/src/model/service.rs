@@ -25,6 +25,13 @@ pub const DEFAULT_UDP_WINDOW: Duration = Duration::from_secs(120);
 /// Longest window and idle time.
 pub const MAX_WINDOW: Duration = Duration::from_secs(7 * 24 * 3600);
 
+/// Largest quorum, and largest hysteresis of one.
+pub const MAX_QUORUM: u32 = 1000;
+/// Shortest slow start: what follows time is looked after once a second.
+pub const MIN_SLOW_START: Duration = Duration::from_secs(1);
+/// Longest slow start.
+pub const MAX_SLOW_START: Duration = Duration::from_secs(24 * 3600);
+
 /// A service: an address, and the backends that answer for it.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -60,6 +67,21 @@ pub struct Service {
     /// What a packet gets while no member is eligible.
     #[serde(default)]
     pub no_backend: Answer,
+    /// Members, backups not among them, that it needs: with fewer eligible ones its backups join in. 1 to
+    /// [`MAX_QUORUM`].
+    #[serde(default = "one", skip_serializing_if = "is_one")]
+    pub quorum: u32,
+    /// Eligible members above the quorum that let the backups go again, 0 to [`MAX_QUORUM`]: so that one member that comes
+    /// and goes does not bring the backups in and out.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub quorum_hysteresis: u32,
+    /// Percentage of its members, 1 to 100: with fewer healthy ones their health is ignored. Never where absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub panic_threshold: Option<u32>,
+    /// In how long a member that comes up grows to its whole share, [`MIN_SLOW_START`] to
+    /// [`MAX_SLOW_START`]; at once where absent.
+    #[serde(default, with = "super::duration::optional", skip_serializing_if = "Option::is_none")]
+    pub slow_start: Option<Duration>,
     /// How its members are checked; not at all where absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub check: Option<Check>,
@@ -70,6 +92,20 @@ pub struct Service {
 
 fn default_slots() -> u32 {
     DEFAULT_SLOTS
+}
+
+fn one() -> u32 {
+    1
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
+const fn is_one(value: &u32) -> bool {
+    *value == 1
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
+const fn is_zero(value: &u32) -> bool {
+    *value == 0
 }
 
 impl Service {
@@ -88,6 +124,10 @@ impl Service {
             idle: None,
             fragments: Fragments::default(),
             no_backend: Answer::default(),
+            quorum: 1,
+            quorum_hysteresis: 0,
+            panic_threshold: None,
+            slow_start: None,
             check: None,
             members: Vec::new(),
         }
@@ -134,6 +174,14 @@ impl Service {
         }
     }
 
+    /// How long it waits for members that are not known yet before it does without them: a second for their neighbours to be
+    /// found, and then as long as their first probes take if they succeed.
+    #[must_use]
+    pub fn patience(&self) -> Duration {
+        let probes = self.check.as_ref().map(|check| check.interval * check.rise + check.timeout);
+        Duration::from_secs(1) + probes.unwrap_or_default()
+    }
+
     /// The port that its members are probed on; `None` where it has no check, or nobody says which.
     #[must_use]
     pub fn checked_port(&self) -> Option<u16> {
@@ -150,7 +198,7 @@ pub struct Member {
     /// Share of new flows, 0 to [`MAX_WEIGHT`]; 0 gets none.
     #[serde(default = "default_weight")]
     pub weight: u32,
-    /// It gets new flows only while no member is eligible that is no backup.
+    /// It gets new flows only while fewer members are eligible than the quorum asks for, backups not counted.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub backup: bool,
 }

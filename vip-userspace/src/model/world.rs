@@ -3,11 +3,14 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
     net::IpAddr,
+    time::Duration,
 };
 
 use super::{
-    Backend, BackendName, Cause, Health, Ineligible, Intent, Mac, Member, Neighbour, NoNeighbour, Place,
-    Service, ServiceName, Standing, eligibility::standing,
+    Admin, Backend, BackendName, Cause, Drains, Health, Ineligible, Intent, Mac, Maintenance, Member,
+    Neighbour, NoNeighbour, Part, Place, Service, ServiceName, Standing,
+    course::{Course, is_short, panics},
+    eligibility::standing,
 };
 
 /// A member: a backend's part in one service.
@@ -35,6 +38,17 @@ pub struct Link {
     pub is_egress: bool,
 }
 
+/// How the members of a service stand.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Judgement {
+    /// What flows each member gets, in their order.
+    pub standings: Vec<Standing>,
+    /// Fewer members are eligible than the quorum asks for, or not yet as many as its hysteresis does: backups join in.
+    pub is_short: bool,
+    /// Fewer members are healthy than the panic threshold asks for: their health is ignored.
+    pub panics: bool,
+}
+
 /// Intent and knowledge. What is wanted in the tables follows from it.
 #[derive(Clone, Default, Debug)]
 pub struct World {
@@ -42,6 +56,10 @@ pub struct World {
     pub intent: Intent,
     /// Verdicts by member; members without a probe's result have none.
     pub checked: BTreeMap<MemberKey, Checked>,
+    /// The drains that go on.
+    pub drains: Drains,
+    /// What has been of each service.
+    pub courses: BTreeMap<ServiceName, Course>,
     /// Where backends are, by address.
     pub neighbours: BTreeMap<IpAddr, Result<Place, NoNeighbour>>,
     /// Interfaces, by index.
@@ -58,36 +76,79 @@ impl World {
     /// What flows each member of a service gets, in the order of its members.
     #[must_use]
     pub fn standings(&self, service: &Service) -> Vec<Standing> {
-        let own: Vec<_> = service.members.iter().map(|member| self.own_standing(service, member)).collect();
-        let regular = |(member, standing): (&Member, &Standing)| !member.backup && standing.is_eligible();
-        let backups_wait = service.members.iter().zip(&own).any(regular);
-        let wait = |(member, standing): (&Member, Standing)| match standing {
-            Standing::Eligible(place) if member.backup && backups_wait => {
-                Standing::Draining(place, Ineligible::Backup)
-            }
-            standing => standing,
-        };
-        service.members.iter().zip(own).map(wait).collect()
+        self.judge(service).standings
     }
 
-    /// What flows one member gets; for all of a service, [`World::standings`] is cheaper.
+    /// What flows each member of a service gets, and what became of its quorum and of its panic threshold.
     #[must_use]
-    pub fn standing(&self, service: &Service, member: &Member) -> Standing {
-        let own = self.own_standing(service, member);
-        let is_needed = || {
-            let mut regular = service.members.iter().filter(|other| !other.backup);
-            !regular.any(|other| self.own_standing(service, other).is_eligible())
-        };
-        match own {
-            Standing::Eligible(place) if member.backup && !is_needed() => {
-                Standing::Draining(place, Ineligible::Backup)
+    pub fn judge(&self, service: &Service) -> Judgement {
+        self.judge_after(service, self.courses.get(&service.name).is_some_and(|course| course.is_short))
+    }
+
+    /// The same for a service whose quorum `was_short` before.
+    fn judge_after(&self, service: &Service, was_short: bool) -> Judgement {
+        let mut standings: Vec<_> =
+            service.members.iter().map(|member| self.own_standing(service, member, true)).collect();
+        let members = || service.members.iter().zip(&standings).filter(|(member, _)| !member.backup);
+        let regular = members().count();
+        let eligible = members().filter(|(_, standing)| standing.is_eligible()).count();
+        // Who is to get flows is healthy as long as nobody knows better.
+        let wanted = || members().filter(|(member, _)| self.is_wanted(service, member));
+        let healthy =
+            wanted().filter(|(_, standing)| standing.is_eligible() || standing.is_unknown()).count();
+        let is_short = is_short(service, eligible, regular, was_short);
+        let panics = panics(service, healthy, wanted().count());
+        for (member, standing) in service.members.iter().zip(&mut standings) {
+            match (member.backup, &*standing) {
+                (false, Standing::Down(Ineligible::Down { .. })) if panics => {
+                    *standing = self.own_standing(service, member, false);
+                }
+                (true, Standing::Eligible(place)) if !is_short => {
+                    *standing = Standing::Draining(*place, Ineligible::Backup);
+                }
+                _ => {}
             }
-            own => own,
+        }
+        Judgement { standings, is_short, panics }
+    }
+
+    /// How much of its weight each member of a service has at `now`, if they stand like this.
+    #[must_use]
+    pub fn parts(&self, service: &Service, standings: &[Standing], now: Duration) -> Vec<Part> {
+        let eligible: Vec<_> = standings.iter().map(Standing::is_eligible).collect();
+        match self.courses.get(&service.name) {
+            Some(course) => course.parts(service, &eligible, now),
+            None => eligible.into_iter().map(Part::of).collect(),
         }
     }
 
-    /// The same, whether or not it is a backup.
-    fn own_standing(&self, service: &Service, member: &Member) -> Standing {
+    /// Notes what is at `now`, as far as it matters for what will be: who has come up, which quorums are short.
+    pub fn note(&mut self, now: Duration) {
+        let mut courses = std::mem::take(&mut self.courses);
+        courses.retain(|name, _| self.intent.services().contains_key(name));
+        // Of most services nothing need be remembered.
+        let matters = |service: &&Service| service.slow_start.is_some() || service.quorum_hysteresis > 0;
+        for service in self.intent.services().values().filter(matters) {
+            let name = &service.name;
+            let course = courses.entry(name.clone()).or_default();
+            let Judgement { standings, is_short, .. } = self.judge_after(service, course.is_short);
+            let eligible: Vec<_> = standings.iter().map(Standing::is_eligible).collect();
+            course.note(service, &eligible, is_short, now);
+        }
+        self.courses = courses;
+    }
+
+    /// An earlier controller left the quorum of a service short.
+    pub fn adopt_shortage(&mut self, service: &ServiceName) {
+        self.courses.insert(service.clone(), Course::adopted(true));
+    }
+
+    fn is_wanted(&self, service: &Service, member: &Member) -> bool {
+        member.weight > 0 && self.intent.admin(&service.name, &member.backend) == Admin::Enabled
+    }
+
+    /// What flows a member gets by what concerns it alone, with or without a look at its health.
+    fn own_standing(&self, service: &Service, member: &Member, looks_at_health: bool) -> Standing {
         let key = (service.name.clone(), member.backend.clone());
         let place = match self.intent.backends().get(&member.backend) {
             Some(backend) => self.place(backend, service.address.vip),
@@ -98,7 +159,10 @@ impl World {
             service.check.as_ref().map(|_| checked.map_or(Health::Unknown, |checked| checked.health));
         let cause = checked.and_then(|checked| checked.cause.as_ref());
         let admin = self.intent.admin(&service.name, &member.backend);
-        standing(admin, member.weight, place, health, cause)
+        let standing = standing(admin, member.weight, place, health.filter(|_| looks_at_health), cause);
+        let maintenance = self.intent.maintenance(&member.backend);
+        let is_its = maintenance != Maintenance::Off && maintenance.admin() == admin;
+        if is_its { standing.by_maintenance() } else { standing }
     }
 
     /// Where a backend is, for packets to `vip`. A MAC in the intent overrides the kernel's.
@@ -159,90 +223,4 @@ impl World {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    const THERE: Neighbour = Neighbour { mac: Mac([2, 0, 0, 0, 0, 1]), ifindex: 3 };
-    const VIP: IpAddr = IpAddr::V4(std::net::Ipv4Addr::new(10, 200, 0, 1));
-
-    fn backend(mac: Option<Mac>) -> Backend {
-        Backend { ipv4: Some([10, 0, 0, 1].into()), mac, ..Backend::new("b1".parse().expect("a name")) }
-    }
-
-    fn world(known: Result<Place, NoNeighbour>, is_port: bool, is_egress: bool) -> World {
-        let link = Link { name: "eth0".into(), mac: Mac([2; 6]), is_port, is_egress };
-        World {
-            neighbours: [([10, 0, 0, 1].into(), known)].into(),
-            links: [(3, link)].into(),
-            ..World::default()
-        }
-    }
-
-    #[test]
-    fn a_backend_is_where_the_kernel_says_if_that_is_a_way_out() {
-        let there = Place::Link(THERE);
-        assert_eq!(world(Ok(there), true, false).place(&backend(None), VIP), Ok(there));
-        assert_eq!(world(Ok(there), false, true).place(&backend(None), VIP), Ok(there));
-        let not_a_port = Err(NoNeighbour::NotAPort { interface: "eth0".into() });
-        assert_eq!(world(Ok(there), false, false).place(&backend(None), VIP), not_a_port);
-        assert_eq!(World::default().place(&backend(None), VIP), Err(NoNeighbour::Pending));
-    }
-
-    #[test]
-    fn a_stated_mac_overrides_the_kernel_and_stands_in_where_nobody_answers() {
-        let mac = Mac([6; 6]);
-        let stated = Ok(Place::Link(Neighbour { mac, ..THERE }));
-        let place = |known| world(known, true, false).place(&backend(Some(mac)), VIP);
-        assert_eq!(place(Ok(Place::Link(THERE))), stated);
-        assert_eq!(place(Err(NoNeighbour::NoMac { interface: "eth0".into() })), stated);
-        let gateway = NoNeighbour::NotOnLink { gateway: [10, 0, 0, 254].into() };
-        assert_eq!(place(Err(gateway.clone())), Err(gateway));
-    }
-
-    #[test]
-    fn a_backend_with_an_address_of_this_box_is_here_on_whatever_interface() {
-        assert_eq!(world(Ok(Place::Here), false, false).place(&backend(None), VIP), Ok(Place::Here));
-        assert_eq!(
-            world(Ok(Place::Here), true, false).place(&backend(Some(Mac([6; 6]))), VIP),
-            Ok(Place::Here)
-        );
-    }
-
-    /// Service web without a check: members b1 and b2, and their backup b3.
-    fn with_a_backup() -> World {
-        let mut world = world(Ok(Place::Here), true, false);
-        let mut service =
-            Service::new("web".parse().expect("a name"), "10.200.0.1:80".parse().expect("an address"));
-        for n in 1..=3 {
-            let name: BackendName = format!("b{n}").parse().expect("a name");
-            let backend = Backend { ipv4: Some([10, 0, 0, n].into()), ..Backend::new(name.clone()) };
-            world.intent.add_backend(backend).expect("a backend");
-            world.neighbours.insert([10, 0, 0, n].into(), Ok(Place::Here));
-            service.members.push(Member { backup: n == 3, ..Member::new(name) });
-        }
-        world.intent.add_service(service).expect("a service");
-        world
-    }
-
-    #[test]
-    fn a_backup_gets_new_flows_only_while_nobody_else_does() {
-        let mut world = with_a_backup();
-        let standing_of_b3 = |world: &World| {
-            let service = &world.intent.services().values().next().expect("a service");
-            let standings = world.standings(service);
-            let alone: Vec<_> =
-                service.members.iter().map(|member| world.standing(service, member)).collect();
-            assert_eq!(standings, alone);
-            standings[2].clone()
-        };
-        let waits = Standing::Draining(Place::Here, Ineligible::Backup);
-        assert_eq!(standing_of_b3(&world), waits);
-        let [b1, b2] = ["b1", "b2"].map(|name| name.parse().expect("a name"));
-        world.intent.set_admin(&b1, None, crate::model::Admin::Disabled).expect("a member");
-        assert_eq!(standing_of_b3(&world), waits);
-        world.intent.set_weight(&b2, None, 0).expect("a member");
-        assert_eq!(standing_of_b3(&world), Standing::Eligible(Place::Here));
-        world.intent.set_weight(&b2, None, 1).expect("a member");
-        assert_eq!(standing_of_b3(&world), waits);
-    }
-}
+mod tests;

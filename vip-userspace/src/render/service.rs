@@ -9,7 +9,7 @@ use vip_userspace::{
 };
 
 use super::{
-    BAD, GOOD, STRONG, WARNING,
+    BAD, GOOD, STRONG, WARNING, drain,
     table::{Cell, Side, Table},
     units::{bytes, number, percent, time},
 };
@@ -25,7 +25,30 @@ pub(super) fn service(service: &ServiceStatus) -> String {
     for unusual in unusual(service) {
         text += &format!(", {unusual}");
     }
-    text + "\n" + &members(&service.members)
+    text + "\n" + &alarms(service) + &members(&service.members)
+}
+
+/// What has gone so far that the service is no longer what it should be, a line each.
+fn alarms(service: &ServiceStatus) -> String {
+    let mut text = String::new();
+    if service.panics {
+        text += &format!(
+            "  {BAD}PANIC: fewer than {} % of its members are healthy, so health is ignored: members that are down get flows \
+             as well{BAD:#}\n",
+            service.panic_threshold.unwrap_or_default()
+        );
+    }
+    if service.below_quorum && service.quorum > 1 {
+        let helps = match service.members.iter().any(|member| member.backup) {
+            true => "its backups join in",
+            false => "and it has no backups",
+        };
+        text += &format!(
+            "  {WARNING}below its quorum of {} eligible members: {helps}{WARNING:#}\n",
+            service.quorum
+        );
+    }
+    text
 }
 
 /// What differs from how most services are, in a few words each.
@@ -50,6 +73,18 @@ fn unusual(service: &ServiceStatus) -> Vec<String> {
     }
     if service.no_backend != Answer::default() {
         said.push(format!("no-backend {}", service.no_backend));
+    }
+    if service.quorum > 1 {
+        said.push(match service.quorum_hysteresis {
+            0 => format!("quorum {}", service.quorum),
+            more => format!("quorum {}+{more}", service.quorum),
+        });
+    }
+    if let Some(threshold) = service.panic_threshold {
+        said.push(format!("panic below {threshold} %"));
+    }
+    if let Some(over) = service.slow_start {
+        said.push(format!("slow start {}", duration::print(over)));
     }
     if service.role == Role::Standby {
         said.push(format!("{WARNING}standby{WARNING:#}"));
@@ -101,10 +136,12 @@ fn members(members: &[MemberStatus]) -> String {
 fn state(member: &MemberStatus) -> Cell {
     match member.why_not.as_ref().map(|why| &why.cause) {
         None if member.eligible && member.health == Some(Health::Up) => Cell::styled("up", GOOD),
+        None if member.ignored.is_some() => Cell::styled("down, kept", BAD),
         None if member.eligible => Cell::styled("eligible", GOOD),
         None => Cell::styled("out", BAD),
         Some(Ineligible::Disabled) => Cell::styled("disabled", WARNING),
         Some(Ineligible::Draining) => Cell::styled("draining", WARNING),
+        Some(Ineligible::Maintenance) => Cell::styled("maintenance", WARNING),
         Some(Ineligible::WeightZero) => Cell::styled("weight-0", WARNING),
         Some(Ineligible::Backup) => Cell::styled("waiting", GOOD),
         Some(Ineligible::NotProbed) => Cell::styled("not-probed", WARNING),
@@ -115,10 +152,20 @@ fn state(member: &MemberStatus) -> Cell {
 
 /// What the word of [`state`] leaves open.
 fn why_not(member: &MemberStatus) -> String {
-    match member.why_not.as_ref().map(|why| &why.cause) {
+    let cause = member.why_not.as_ref().map(|why| &why.cause);
+    if let (Some(Ineligible::Draining | Ineligible::Maintenance), Some(drain)) = (cause, &member.drain) {
+        return drain::left(drain);
+    }
+    match cause {
         Some(Ineligible::Down(cause)) => cause.to_string(),
         Some(Ineligible::NoNeighbour(cause)) => cause.to_string(),
+        None if member.ignored.is_some() => {
+            member.ignored.as_ref().map(|why| why.words.clone()).unwrap_or_default()
+        }
         _ if member.totals.bounced > 0 => "it sends packets back: does it have the VIP?".to_owned(),
+        None if member.eligible && member.weight_part > 0.0 && member.weight_part < 1.0 => {
+            format!("slow start: {} of its weight so far", percent(member.weight_part))
+        }
         _ => String::new(),
     }
 }
@@ -130,6 +177,7 @@ pub(super) fn eligible_style(service: &ServiceStatus) -> Style {
     };
     let waiting = service.members.iter().filter(waits).count();
     match service.eligible {
+        _ if service.panics => BAD,
         0 => BAD,
         some if some as usize + waiting == service.total as usize => GOOD,
         _ => WARNING,

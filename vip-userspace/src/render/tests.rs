@@ -4,7 +4,7 @@ use vip_common::Reason;
 use vip_userspace::{
     control::{
         Code, Refused, Status,
-        protocol::{FlowTableStatus, ReasonStatus},
+        protocol::{FlowTableStatus, ReasonStatus, Why},
     },
     model::{Affinity, Answer, Cause, Fragments, Ineligible, NoNeighbour, OnDead, Role, Scheduler},
 };
@@ -136,6 +136,30 @@ fn what_a_service_does_unlike_others_is_told() {
                 standby, 24 slots remember\n";
     let text = strip_str(&status(&status_of)).to_string();
     assert!(text.contains(said), "{text}");
+}
+
+#[test]
+fn a_service_that_is_not_what_it_should_be_says_so_loudly() {
+    let mut status_of = known();
+    let service = &mut status_of.services[0];
+    (service.quorum, service.quorum_hysteresis, service.below_quorum) = (3, 1, true);
+    (service.panic_threshold, service.panics) = (Some(50), true);
+    service.slow_start = Some(std::time::Duration::from_secs(30));
+    let [first, second, ..] = &mut service.members[..] else { panic!("members") };
+    (first.weight_part, first.totals.bounced) = (0.375, 0);
+    (second.eligible, second.why_not, second.ignored) = (true, None, Some(Why::from(Cause::PortClosed)));
+    let text = status(&status_of);
+    assert!(text.contains("\u{1b}[1m\u{1b}[31mPANIC: fewer than 50 %"), "{text:?}");
+    let text = strip_str(&text).to_string();
+    for said in [
+        "every 1s, quorum 3+1, panic below 50 %, slow start 30s\n",
+        "  below its quorum of 3 eligible members: its backups join in\n",
+        "slow start: 37.5% of its weight so far\n",
+        "  down, kept  ",
+        "  connection refused\n",
+    ] {
+        assert!(text.contains(said), "{said}: {text}");
+    }
 }
 
 #[test]

@@ -45,6 +45,7 @@ mod testing {
     use std::net::{IpAddr, Ipv4Addr};
 
     use super::{Candidate, RingKey};
+    use crate::model::Part;
 
     pub(super) fn key() -> RingKey {
         "000102030405060708090a0b0c0d0e0f".parse().expect("a seed")
@@ -59,6 +60,11 @@ mod testing {
     pub(super) fn members(weights: impl IntoIterator<Item = u32>) -> Vec<Candidate> {
         let members = weights.into_iter().enumerate();
         members.map(|(n, weight)| Candidate { address: address(n + 1), weight }).collect()
+    }
+
+    /// All or nothing, for each.
+    pub(super) fn parts(eligible: &[bool]) -> Vec<Part> {
+        eligible.iter().copied().map(Part::of).collect()
     }
 
     /// How many slots each of `members` owners has.

@@ -128,6 +128,18 @@ impl RingMemory {
         departed.map(|(_, since)| since.saturating_add(window)).min()
     }
 
+    /// The slots whose older flows are `member`'s while new ones go elsewhere: how many, and when the last of their windows
+    /// ends, 0 where there is none.
+    #[must_use]
+    pub fn departed_from(&self, member: MemberId, window: Duration) -> (u32, Duration) {
+        let its = self.since.iter().filter(|(index, _)| {
+            let slot = self.slot(**index);
+            is_departed(slot) && slot.settled() == member
+        });
+        let ends = its.map(|(_, since)| since.saturating_add(window));
+        ends.fold((0, Duration::ZERO), |(count, last), end| (count + 1, last.max(end)))
+    }
+
     /// Takes the slots as they were `found` to be, where that is not as they should be: a window that nobody was waiting
     /// for starts at `now`.
     pub fn correct(&mut self, found: &Arc<[Slot]>, now: Duration) {

@@ -4,25 +4,43 @@
 //! slot every eligible member has the score −ln(u) / weight, with u in (0, 1) from a hash of its address and
 //! the slot; the lowest one wins. A member's chance is its share of the weights, and who wins against whom never
 //! changes: so what a further death moves is what the dead member stood in for, and a return undoes it.
+//!
+//! A member that has only a part of its weight yet has that part of its own slots, by a hash of its address and the slot, and
+//! stands in for others with that part of its weight. So a part that grows takes slots, and gives none.
 
 use super::{Candidate, RingKey};
+use crate::model::Part;
 
-/// Fills the slots of `base` whose owner is not eligible (or that have none) with eligible members, as their
+/// Fills the slots of `base` whose owner is not eligible, has not got them yet, or is none, with eligible members, as their
 /// index in `members`; without an eligible member they have no owner.
 ///
-/// `eligible` is by index in `members`; a member of weight 0 stands in nowhere. Any order of `members` gives the
-/// same owners, by address. It takes a step for each such slot and eligible member.
+/// `parts` is by index in `members`: how much of its weight each has, which is none for who is not eligible. A member of
+/// weight 0 stands in nowhere. Any order of `members` gives the same owners, by address. It takes a step for each such
+/// slot and eligible member.
 #[must_use]
 pub fn stand_in(
     base: &[Option<usize>],
     members: &[Candidate],
-    eligible: &[bool],
+    parts: &[Part],
     key: &RingKey,
 ) -> Vec<Option<usize>> {
-    let heirs = Heirs::new(members, eligible, key);
-    let is_eligible = |owner: &usize| eligible.get(*owner).is_some_and(|eligible| *eligible);
-    let slots = base.iter().zip(0..);
-    slots.map(|(owner, slot)| owner.filter(is_eligible).or_else(|| heirs.at(key.slot(slot)))).collect()
+    let heirs = Heirs::new(members, parts, key);
+    let has = |owner: &usize, slot: u32| match parts.get(*owner) {
+        None | Some(&Part::NONE) => false,
+        Some(&Part::ALL) => true,
+        Some(part) => part.eighths() > eighth(key.heir(members[*owner].address), key.slot(slot)),
+    };
+    let owner = |(owner, slot): (&Option<usize>, u32)| {
+        let own = owner.filter(|owner| has(owner, slot));
+        own.or_else(|| heirs.at(key.slot(slot), *owner))
+    };
+    base.iter().zip(0..).map(owner).collect()
+}
+
+/// Which eighth of its weight gives a member this slot of its own, 0 to 7, by the hashes of both.
+const fn eighth(member: u64, slot: u64) -> u32 {
+    // Turned by half a word: independent of who would stand in at the slot.
+    (mix(member ^ slot.rotate_left(32)) >> 61) as u32
 }
 
 /// Those that can stand in, by weight: among equal weights the highest hash has the lowest score, so that a
@@ -31,6 +49,7 @@ struct Heirs(Vec<Class>);
 
 /// Heirs of one weight.
 struct Class {
+    /// Its weight, times the part that it has.
     weight: f64,
     heirs: Vec<Heir>,
 }
@@ -42,17 +61,20 @@ struct Heir {
 }
 
 impl Heirs {
-    fn new(members: &[Candidate], eligible: &[bool], key: &RingKey) -> Self {
+    fn new(members: &[Candidate], parts: &[Part], key: &RingKey) -> Self {
         let mut heirs: Vec<_> = members
             .iter()
-            .zip(eligible)
+            .zip(parts)
             .enumerate()
-            .filter(|(_, (candidate, eligible))| **eligible && candidate.weight != 0)
-            .map(|(member, (candidate, _))| (candidate.weight, candidate.address, member))
+            .map(|(member, (candidate, part))| {
+                (candidate.weight.saturating_mul(part.eighths()), candidate.address, member)
+            })
+            .filter(|(weight, ..)| *weight != 0)
             .collect();
         heirs.sort_unstable();
         let class = |class: &[(u32, std::net::IpAddr, usize)]| Class {
-            weight: f64::from(class[0].0),
+            // Exact: an eighth only changes the exponent.
+            weight: f64::from(class[0].0) / 8.0,
             heirs: class
                 .iter()
                 .map(|&(_, address, member)| Heir { member, hash: key.heir(address) })
@@ -61,11 +83,16 @@ impl Heirs {
         Self(heirs.chunk_by(|one, other| one.0 == other.0).map(class).collect())
     }
 
-    /// The member that stands in at the slot with this hash.
-    fn at(&self, slot: u64) -> Option<usize> {
+    /// The member that stands in at the slot with this hash: its `owner` only if there is nobody else.
+    fn at(&self, slot: u64, owner: Option<usize>) -> Option<usize> {
+        self.best(slot, |heir| Some(heir) != owner).or_else(|| self.best(slot, |_| true))
+    }
+
+    fn best(&self, slot: u64, may: impl Fn(usize) -> bool) -> Option<usize> {
         let best = self.0.iter().filter_map(|class| {
+            let heirs = class.heirs.iter().filter(|heir| may(heir.member));
             let (hash, heir) =
-                class.heirs.iter().map(|heir| (mix(heir.hash ^ slot), heir)).max_by_key(|(hash, _)| *hash)?;
+                heirs.map(|heir| (mix(heir.hash ^ slot), heir)).max_by_key(|(hash, _)| *hash)?;
             Some((class, hash, heir.member))
         });
         if let [_] = self.0.as_slice() {
@@ -97,12 +124,14 @@ const fn mix(bits: u64) -> u64 {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use proptest::prelude::*;
 
     use super::*;
     use crate::ring::{
         maglev,
-        testing::{address, key, members},
+        testing::{address, key, members, owned, parts},
     };
 
     #[test]
@@ -111,7 +140,7 @@ mod tests {
         let members = members([1, 2, 3, 4, 0]);
         let base = maglev(&members, 23, &key());
         let owners = |eligible: [bool; 5]| -> Vec<usize> {
-            stand_in(&base, &members, &eligible, &key()).into_iter().flatten().collect()
+            stand_in(&base, &members, &eligible.map(Part::of), &key()).into_iter().flatten().collect()
         };
         assert_eq!(
             owners([true, true, true, false, true]),
@@ -127,7 +156,7 @@ mod tests {
     fn nobody_owns_a_slot_where_nobody_is_eligible() {
         let members = members([100, 100]);
         let base = maglev(&members, 7, &key());
-        assert_eq!(stand_in(&base, &members, &[false, false], &key()), [None; 7]);
+        assert_eq!(stand_in(&base, &members, &[Part::NONE; 2], &key()), [None; 7]);
         assert_eq!(stand_in(&[None; 7], &[], &[], &key()), [None; 7]);
     }
 
@@ -135,7 +164,29 @@ mod tests {
     fn a_member_of_weight_0_stands_in_nowhere() {
         let members = members([100, 0]);
         let base = maglev(&members, 7, &key());
-        assert_eq!(stand_in(&base, &members, &[false, true], &key()), [None; 7]);
+        assert_eq!(stand_in(&base, &members, &[Part::NONE, Part::ALL], &key()), [None; 7]);
+    }
+
+    #[test]
+    fn a_member_has_the_part_of_its_share_that_it_has_grown_to() {
+        let members = members([100, 100, 200, 100]);
+        let base = maglev(&members, 65_537, &key());
+        let whole = f64::from(owned(&base, 4)[2]);
+        // One of the others is dead: it stands in for that as well, by the part of its weight.
+        for age in 0..=7 {
+            let part = Part::grown(Duration::from_secs(age), Duration::from_secs(7));
+            let alone = stand_in(&base, &members, &[Part::ALL, Part::ALL, part, Part::ALL], &key());
+            let share = f64::from(owned(&alone, 4)[2]) / whole;
+            let wanted = f64::from(part.eighths()) / 8.0;
+            assert!((share - wanted).abs() < 0.01, "{share} {wanted}");
+        }
+        let alone = stand_in(
+            &base,
+            &members,
+            &[Part::NONE, Part::NONE, Part::grown(Duration::ZERO, Duration::MAX), Part::NONE],
+            &key(),
+        );
+        assert_eq!(owned(&alone, 4), [0, 0, 65_537, 0], "without anybody else it has all");
     }
 
     #[test]
@@ -168,11 +219,11 @@ mod tests {
         ) {
             let (members, mut eligible): (Vec<_>, Vec<_>) = members.into_iter().unzip();
             let base = maglev(&members, size, &key());
-            let mut ring = stand_in(&base, &members, &eligible, &key());
+            let mut ring = stand_in(&base, &members, &parts(&eligible), &key());
             for death in deaths {
                 let changed = death.index(members.len());
                 eligible[changed] = !eligible[changed];
-                let next = stand_in(&base, &members, &eligible, &key());
+                let next = stand_in(&base, &members, &parts(&eligible), &key());
                 let (with, without) = if eligible[changed] { (&next, &ring) } else { (&ring, &next) };
                 for (with, without) in with.iter().zip(without) {
                     prop_assert_ne!(*without, Some(changed));
@@ -183,13 +234,41 @@ mod tests {
         }
 
         #[test]
+        fn a_part_that_grows_takes_slots_of_others_alone_and_ends_with_the_ring_of_all(
+            members in some_members(),
+            size in 1..500u32,
+            growing in any::<prop::sample::Index>(),
+        ) {
+            let (members, mut eligible): (Vec<_>, Vec<_>) = members.into_iter().unzip();
+            let growing = growing.index(members.len());
+            eligible[growing] = true;
+            let base = maglev(&members, size, &key());
+            let with = |part| {
+                let mut parts = parts(&eligible);
+                parts[growing] = part;
+                stand_in(&base, &members, &parts, &key())
+            };
+            let over = Duration::from_secs(7);
+            let grown = (0..=7).map(|age| Part::grown(Duration::from_secs(age), over));
+            let mut ring = with(Part::NONE);
+            for part in grown {
+                let next = with(part);
+                for (before, after) in ring.iter().zip(&next) {
+                    prop_assert!(before == after || *after == Some(growing));
+                }
+                ring = next;
+            }
+            prop_assert_eq!(ring, stand_in(&base, &members, &parts(&eligible), &key()));
+        }
+
+        #[test]
         fn eligible_members_keep_their_slots_and_all_others_are_filled(
             members in some_members(),
             size in 1..500u32,
         ) {
             let (members, eligible): (Vec<_>, Vec<_>) = members.into_iter().unzip();
             let base = maglev(&members, size, &key());
-            let ring = stand_in(&base, &members, &eligible, &key());
+            let ring = stand_in(&base, &members, &parts(&eligible), &key());
             let anybody = members.iter().zip(&eligible).any(|(member, eligible)| *eligible && member.weight > 0);
             for (owner, base) in ring.iter().zip(&base) {
                 prop_assert_eq!(owner.is_some(), anybody);
@@ -207,7 +286,7 @@ mod tests {
             sorted.sort_by_key(|(member, _)| member.address);
             let addresses = |members: &[(Candidate, bool)]| -> Vec<_> {
                 let (members, eligible): (Vec<_>, Vec<_>) = members.iter().copied().unzip();
-                let ring = stand_in(&maglev(&members, size, &key()), &members, &eligible, &key());
+                let ring = stand_in(&maglev(&members, size, &key()), &members, &parts(&eligible), &key());
                 ring.into_iter().map(|owner| owner.map(|owner| members[owner].address)).collect()
             };
             prop_assert_eq!(addresses(&shuffled), addresses(&sorted));

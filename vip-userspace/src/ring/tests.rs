@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use super::{
     Candidate, maglev, stand_in,
-    testing::{key, members, owned},
+    testing::{key, members, owned, parts},
 };
 
 const SIZE: u32 = 65_537;
@@ -80,7 +80,7 @@ fn a_death_moves_no_slot_of_the_living_and_spreads_evenly() {
         let base = maglev(&members, SIZE, &key());
         let mut eligible = vec![true; count];
         eligible[3] = false;
-        let ring = stand_in(&base, &members, &eligible, &key());
+        let ring = stand_in(&base, &members, &parts(&eligible), &key());
         let moved = base.iter().zip(&ring).filter(|(old, new)| old != new && **old != Some(3)).count();
         assert_eq!(moved, 0);
         let survivors: Vec<_> = members.iter().copied().filter(|member| *member != members[3]).collect();
@@ -99,7 +99,7 @@ fn substitutes_are_chosen_by_weight() {
     let base = maglev(&members, SIZE, &key());
     let mut eligible = vec![true; 10];
     eligible[9] = false;
-    let ring = stand_in(&base, &members, &eligible, &key());
+    let ring = stand_in(&base, &members, &parts(&eligible), &key());
     let heirs = &members[1..9];
     let shifted: Vec<_> = ring.iter().map(|owner| owner.map(|owner| owner - 1)).collect();
     let (most, least) = balance(&shifted, heirs);
@@ -115,7 +115,7 @@ fn the_largest_rings_are_built_and_lent_out() {
         let start = Instant::now();
         let base = maglev(&members, size, &key());
         let built = start.elapsed();
-        let ring = stand_in(&base, &members, &eligible, &key());
+        let ring = stand_in(&base, &members, &parts(&eligible), &key());
         println!(
             "{size} slots, {count} members: built in {built:?}, {dead} stood in for in {:?}",
             start.elapsed() - built

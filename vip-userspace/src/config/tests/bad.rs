@@ -77,7 +77,8 @@ fn unknown_keys_are_named_with_the_nearest_right_one() {
         "[service.b]\nvip = '10.200.0.2'\nport = 80\nproto = 'tcp'\ncolour = 'blue'\n",
         "line 13: service b: unknown key \"proto\": did you mean \"protocol\"?\n\
          line 14: service b: unknown key \"colour\": the keys here are vip, port, protocol, slots, ttl, \
-         members, check, scheduler, affinity, affinity-prefix, on-dead, window, idle, fragments, no-backend",
+         members, check, scheduler, affinity, affinity-prefix, on-dead, window, idle, fragments, no-backend, \
+         quorum, quorum-hysteresis, panic-threshold, slow-start",
     );
     refuses(
         "[backend.b3]\nadress = '10.0.0.13'\n",

@@ -266,3 +266,22 @@ fn what_does_not_fit_into_the_tables_is_refused() {
         (0..129).map(|n| format!("service.s{n} = {{ vip = '10.200.1.{n}', port = 80 }}\n")).collect();
     refuses(&many, "2129530 slots are taken by the rings of all services, but capacity.slots is 2097152");
 }
+
+#[test]
+fn what_a_service_says_of_its_members_is_looked_at() {
+    refuses(
+        "[service.a]\nvip = '10.200.0.2'\nport = 80\nquorum = 0\nquorum-hysteresis = 1001\npanic-threshold = 101\n\
+         slow-start = '1'\ncheck = { tcp = true }\n\
+         [service.b]\nvip = '10.200.0.3'\nport = 80\nquorum = 'two'\npanic-threshold = 50\nslow-start = '25h'\n\
+         [service.c]\nvip = '10.200.0.4'\nport = 80\npanic-treshold = 50\nslow-start = '10ms'\n",
+        r#"line 13: service a: quorum 0 is out of range: 1 to 1000
+line 14: service a: quorum-hysteresis 1001 is out of range: 0 to 1000
+line 15: service a: panic-threshold 101 is out of range: 1 to 100
+line 16: service a: slow-start: "1" is no duration: write a whole number and a unit, like 500ms, 2s, 1m or 1h
+line 21: service b: "quorum" takes a whole number, not a string
+line 22: service b: a panic threshold needs a check: without one nobody knows who is healthy
+line 23: service b: slow-start 25h is out of range: 1s to 24h
+line 27: service c: unknown key "panic-treshold": did you mean "panic-threshold"?
+line 28: service c: slow-start 10ms is out of range: 1s to 24h"#,
+    );
+}

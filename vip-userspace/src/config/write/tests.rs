@@ -9,8 +9,8 @@ use crate::{
     config::{Config, parse},
     model::{
         Admin, Affinity, AffinityKind, Answer, AttachMode, Backend, Capacity, Check, Echo, Fragments, Intent,
-        Mac, Member, OnDead, Ports, Probe, Protocol, Role, Scheduler, Service, ServiceAddress, Target, Ttl,
-        VipSettings,
+        Mac, Maintenance, Member, OnDead, Ports, Probe, Protocol, Role, Scheduler, Service, ServiceAddress,
+        Target, Ttl, VipSettings,
     },
 };
 
@@ -97,7 +97,8 @@ fn service(at: usize) -> impl Strategy<Value = Draft> {
         option::of(1..1000_u64),
         select(&[Fragments::Ports, Fragments::Addresses][..]),
     );
-    let rest = (1..262_140_u32, any::<bool>(), any::<bool>(), option::of(check()));
+    let standing = (1..=1000_u32, 0..=1000_u32, option::of(1..=100_u32), option::of(1000..86_400_000_u64));
+    let rest = (1..262_140_u32, any::<bool>(), any::<bool>(), option::of(check()), standing);
     let members = vec(
         (
             0..5_usize,
@@ -111,7 +112,7 @@ fn service(at: usize) -> impl Strategy<Value = Draft> {
     (address, placing, rest, members, vip).prop_map(move |(address, placing, rest, members, vip)| {
         let (is_v6, ports, protocol) = address;
         let (scheduler, prefix, on_dead, window, fragments) = placing;
-        let (slots, keeps, resets, check) = rest;
+        let (slots, keeps, resets, check, (quorum, hysteresis, threshold, slow_start)) = rest;
         let host = u8::try_from(at).expect("few") + 1;
         let vip_address: IpAddr = if is_v6 {
             [0xfd00, 0x200, 0, 0, 0, 0, 0, host.into()].into()
@@ -134,6 +135,9 @@ fn service(at: usize) -> impl Strategy<Value = Draft> {
         service.idle = window.map(|window| window * 3);
         service.fragments = fragments;
         service.no_backend = if resets { Answer::Reset } else { Answer::Drop };
+        (service.quorum, service.quorum_hysteresis) = (quorum, hysteresis);
+        service.panic_threshold = threshold.filter(|_| check.is_some());
+        service.slow_start = slow_start.map(std::time::Duration::from_millis);
         service.check = check;
         let member = |(number, weight, backup, admin): (usize, u32, bool, Admin)| {
             (number, Member { weight, backup, ..Member::new("b1".parse().expect("a name")) }, admin)
@@ -151,8 +155,11 @@ fn service(at: usize) -> impl Strategy<Value = Draft> {
 fn intent(backends: Vec<Backend>, drafts: Vec<Draft>) -> Intent {
     let mut intent = Intent::default();
     let names: Vec<_> = backends.iter().map(|backend| backend.name.clone()).collect();
+    let kinds = [Maintenance::Off, Maintenance::Draining, Maintenance::Disabled];
     for backend in backends {
+        let (name, kind) = (backend.name.clone(), kinds[backend.name.as_str().len() % 3]);
         intent.add_backend(backend).expect("a backend");
+        intent.set_maintenance(&name, kind).expect("a backend");
     }
     for Draft { service, members, vip } in drafts {
         let (name, address) = (service.name.clone(), service.address.vip);

@@ -1,10 +1,12 @@
 //! How commands are asked for over HTTP: method, path and body of each, from both ends' view.
 
+use std::time::Duration;
+
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::{Command, Membership, Query};
-use crate::model::{Admin, Backend, ServiceName};
+use crate::model::{Admin, Backend, Maintenance, ServiceName};
 
 /// The body of `POST /v1/backends`.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
@@ -26,6 +28,20 @@ pub struct SetAdmin {
     pub service: Option<ServiceName>,
     /// The wish.
     pub admin: Admin,
+    /// Only for a drain: when its flows are gone, and after this time at the latest, it is disabled.
+    #[serde(default, with = "crate::model::duration::optional", skip_serializing_if = "Option::is_none")]
+    pub timeout: Option<Duration>,
+}
+
+/// The body of `PUT /v1/backends/{name}/maintenance`.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SetMaintenance {
+    /// The wish.
+    pub maintenance: Maintenance,
+    /// As for [`SetAdmin`].
+    #[serde(default, with = "crate::model::duration::optional", skip_serializing_if = "Option::is_none")]
+    pub timeout: Option<Duration>,
 }
 
 /// The body of `PUT /v1/backends/{name}/weight`.
@@ -86,6 +102,7 @@ impl From<&Query> for HttpRequest {
             Query::Status => Self::new("GET", "/v1/status", None::<()>),
             Query::Config => Self::new("GET", "/v1/config", None::<()>),
             Query::Diff(request) => Self::new("POST", "/v1/diff", Some(request)),
+            Query::Drain { backend } => Self::new("GET", format!("/v1/backends/{backend}/drain"), None::<()>),
         }
     }
 }
@@ -104,8 +121,13 @@ impl From<&Command> for HttpRequest {
                 let only = service.map(|service| format!("?service={service}")).unwrap_or_default();
                 Self::new("DELETE", format!("/v1/backends/{name}{only}"), None::<()>)
             }
-            Command::SetAdmin { backend, service, admin } => {
-                Self::new("PUT", format!("/v1/backends/{backend}/admin"), Some(SetAdmin { service, admin }))
+            Command::SetAdmin { backend, service, admin, timeout } => {
+                let path = format!("/v1/backends/{backend}/admin");
+                Self::new("PUT", path, Some(SetAdmin { service, admin, timeout }))
+            }
+            Command::SetMaintenance { backend, maintenance, timeout } => {
+                let path = format!("/v1/backends/{backend}/maintenance");
+                Self::new("PUT", path, Some(SetMaintenance { maintenance, timeout }))
             }
             Command::SetWeight { backend, service, weight } => {
                 let path = format!("/v1/backends/{backend}/weight");

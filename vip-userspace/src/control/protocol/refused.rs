@@ -71,6 +71,10 @@ pub enum Code {
     NoInterface,
     /// The interface has another XDP program.
     InterfaceTaken,
+    /// A drain ended with flows left: they got what `on-dead` says.
+    FlowsLeft,
+    /// Somebody else has changed what was waited for.
+    Undone,
     /// A table in the kernel is full.
     TableFull,
     /// The kernel refused it; what was published stays.
@@ -131,6 +135,8 @@ impl Code {
             | Self::NotOnLink
             | Self::NoInterface
             | Self::InterfaceTaken
+            | Self::FlowsLeft
+            | Self::Undone
             | Self::TableFull
             | Self::BadConfig
             | Self::MovesFlows
@@ -163,9 +169,11 @@ impl From<Refusal> for Refused {
             | Refusal::CheckNeedsPort { .. }
             | Refusal::IdleTooShort { .. }
             | Refusal::OnDeadNeedsWindow { .. }
+            | Refusal::PanicNeedsCheck(_)
+            | Refusal::NothingToTimeOut
             | Refusal::TooManyTags(..)
             | Refusal::NoVip(_) => Code::BadValue,
-            Refusal::OutOfRange { .. } | Refusal::BadVlan(..) => Code::OutOfRange,
+            Refusal::OutOfRange { .. } | Refusal::BadVlan(..) | Refusal::BadTimeout(_) => Code::OutOfRange,
             Refusal::TwoByAddresses { .. } => Code::FragmentsTaken,
             Refusal::WrongFamily { .. } => Code::WrongFamily,
         };

@@ -5,9 +5,10 @@ use std::{fmt, net::IpAddr, time::Duration};
 use serde::{Deserialize, Serialize};
 use vip_common::Reason;
 
+use super::DrainStatus;
 use crate::model::{
-    Admin, Affinity, Answer, BackendName, Check, Fragments, Health, Ineligible, Mac, Mode, NoNeighbour,
-    OnDead, Role, Scheduler, ServiceAddress, ServiceName, Ttl,
+    Admin, Affinity, Answer, BackendName, Cause, Check, Fragments, Health, Ineligible, Mac, Maintenance,
+    Mode, NoNeighbour, OnDead, Role, Scheduler, ServiceAddress, ServiceName, Ttl,
 };
 
 /// All that is known of one instance.
@@ -124,6 +125,24 @@ pub struct ServiceStatus {
     /// Slots that remember now.
     #[serde(default)]
     pub tracked_slots: u32,
+    /// Members, backups not among them, that it needs.
+    #[serde(default)]
+    pub quorum: u32,
+    /// Eligible members above the quorum that let the backups go again.
+    #[serde(default)]
+    pub quorum_hysteresis: u32,
+    /// Fewer are eligible: backups join in.
+    #[serde(default)]
+    pub below_quorum: bool,
+    /// Percentage of healthy members below which health is ignored.
+    #[serde(default)]
+    pub panic_threshold: Option<u32>,
+    /// Fewer are healthy: members that are down get flows as well.
+    #[serde(default)]
+    pub panics: bool,
+    /// In how long a member that comes up grows to its whole share.
+    #[serde(with = "crate::model::duration::optional", default)]
+    pub slow_start: Option<Duration>,
     /// How its members are checked.
     pub check: Option<Check>,
     /// Number of members that get new flows.
@@ -148,7 +167,7 @@ pub struct MemberStatus {
     pub address: Option<IpAddr>,
     /// Share of new flows.
     pub weight: Option<u32>,
-    /// The operator's wish.
+    /// The operator's wish for it, whatever the maintenance of its backend makes of it.
     pub admin: Option<Admin>,
     /// What probing says; absent where the service has no check.
     pub health: Option<Health>,
@@ -160,11 +179,17 @@ pub struct MemberStatus {
     /// It is this very box.
     #[serde(default)]
     pub here: bool,
-    /// It gets new flows only while no member is eligible that is no backup.
+    /// It gets new flows only while fewer members are eligible than the quorum asks for.
     #[serde(default)]
     pub backup: bool,
     /// Why it gets no new flows.
     pub why_not: Option<Why<Ineligible>>,
+    /// What part of its weight counts now, 0 to 1: less than 1 while it starts slowly, 0 while it is not eligible.
+    #[serde(default)]
+    pub weight_part: f64,
+    /// What its last probe met, where it is down and gets flows nevertheless.
+    #[serde(default)]
+    pub ignored: Option<Why<Cause>>,
     /// The MAC that its packets get.
     pub mac: Option<Mac>,
     /// Name of the interface that its packets leave by.
@@ -173,6 +198,9 @@ pub struct MemberStatus {
     pub slots: u32,
     /// The same as a part of all slots, 0 to 1.
     pub share: f64,
+    /// How far its drain is; absent where it does not drain.
+    #[serde(default)]
+    pub drain: Option<DrainStatus>,
     /// What it got.
     #[serde(flatten)]
     pub totals: Totals,
@@ -185,6 +213,9 @@ pub struct MemberStatus {
 pub struct BackendStatus {
     /// Its name.
     pub name: BackendName,
+    /// The operator's wish for all of it.
+    #[serde(default)]
+    pub maintenance: Maintenance,
     /// Its addresses, each with where it is on the link.
     pub addresses: Vec<NeighbourStatus>,
     /// The services that it is a member of.

@@ -11,9 +11,9 @@ use crate::{
 };
 
 /// A controller and what it writes to, at a time.
-struct Story {
+pub(super) struct Story {
     dataplane: FakeDataplane,
-    controller: Controller<FakeDataplane>,
+    pub(super) controller: Controller<FakeDataplane>,
     seconds: u64,
 }
 
@@ -21,7 +21,7 @@ struct Story {
 const ROOM: Capacity = Capacity { slots: 1 << 14, ..CAPACITY };
 
 /// `web` with a window of 30 s.
-fn story(change: impl FnOnce(&mut Service)) -> Story {
+pub(super) fn story(change: impl FnOnce(&mut Service)) -> Story {
     story_with(ROOM, change)
 }
 
@@ -65,9 +65,17 @@ fn begin(
     controller
 }
 
+/// Another controller takes over, with the same wishes; its time begins at 0.
+pub(super) fn restart(story: &mut Story) {
+    let (world, labels) = (story.controller.world().clone(), story.controller.numbers().labels());
+    let world = World { courses: Default::default(), drains: Default::default(), ..world };
+    story.controller = begin(&story.dataplane, world, &labels, ROOM);
+    story.seconds = 0;
+}
+
 impl Story {
     /// Time passes as in the controller's loop; tells how many flows were refused an entry.
-    fn pass(&mut self, seconds: u64) -> u64 {
+    pub(super) fn pass(&mut self, seconds: u64) -> u64 {
         let mut refused = 0;
         for _ in 0..seconds {
             self.seconds += 1;
@@ -79,27 +87,27 @@ impl Story {
         refused
     }
 
-    fn command(&mut self, command: &Command) {
+    pub(super) fn command(&mut self, command: &Command) {
         self.controller.command(command).expect("done");
     }
 
-    fn admin(&mut self, n: u8, admin: Admin) {
-        self.command(&Command::SetAdmin { backend: backend(n).name, service: None, admin });
+    pub(super) fn admin(&mut self, n: u8, admin: Admin) {
+        self.command(&Command::SetAdmin { backend: backend(n).name, service: None, admin, timeout: None });
     }
 
-    fn health(&mut self, n: u8, health: Health) {
+    pub(super) fn health(&mut self, n: u8, health: Health) {
         self.controller.verdict(member(n), health, None);
         self.controller.publish().expect("published");
     }
 
     /// Flows begin, each with a SYN and a segment after it.
-    fn begin(&self) -> Vec<u8> {
+    pub(super) fn begin(&self) -> Vec<u8> {
         let owners = send(&self.dataplane, SYN);
         assert_eq!(differing(&owners, &self.speak()), 0);
         owners
     }
 
-    fn speak(&self) -> Vec<u8> {
+    pub(super) fn speak(&self) -> Vec<u8> {
         send(&self.dataplane, ACK)
     }
 
@@ -112,12 +120,16 @@ impl Story {
         self.dataplane.host_tables().flows4.borrow().len()
     }
 
+    pub(super) fn service(&self) -> Service {
+        self.controller.world().intent.services()[&member(1).0].clone()
+    }
+
     fn id(&self, n: u8) -> MemberId {
         self.controller.numbers().member(&member(n)).expect("an id")
     }
 }
 
-fn has(owners: &[u8], n: u8) -> usize {
+pub(super) fn has(owners: &[u8], n: u8) -> usize {
     owners.iter().filter(|owner| **owner == n).count()
 }
 
@@ -214,10 +226,9 @@ fn a_restart_keeps_flows_where_they_are_and_starts_windows_anew() {
     story.admin(1, Admin::Draining);
     story.pass(20);
     story.speak();
-    let (world, labels) = (story.controller.world().clone(), story.controller.numbers().labels());
     let tracked = story.tracked();
     story.dataplane.forget_applied();
-    story.controller = begin(&story.dataplane, world, &labels, ROOM);
+    restart(&mut story);
     story.controller.publish().expect("published");
     let slots = |operation: &Operation| matches!(operation, Operation::Slots(..));
     assert_eq!((story.tracked(), story.dataplane.applied().iter().any(slots)), (tracked, false));

@@ -5,6 +5,7 @@ use std::{net::IpAddr, time::Duration};
 use super::super::{
     BackendName, Fragments, Mac, OnDead, ServiceAddress, ServiceName,
     backend::{MAX_TAGS, MAX_VLAN},
+    drain::TIMEOUTS,
     duration,
 };
 
@@ -73,11 +74,20 @@ pub enum Refusal {
         duration::print(Duration::ZERO)
     )]
     OnDeadNeedsWindow { service: ServiceName, on_dead: OnDead },
+    #[error("service {0}: a panic threshold needs a check: without one nobody knows who is healthy")]
+    PanicNeedsCheck(ServiceName),
     #[error(
         "service {new}: service {old} of the same VIP has fragments {fragments} already: packets without ports go to one",
         fragments = Fragments::Addresses
     )]
     TwoByAddresses { new: ServiceName, old: ServiceName },
+    #[error("only a drain has a timeout: leave it out, or drain")]
+    NothingToTimeOut,
+    #[error(
+        "a timeout of {} is out of range: {} to {}",
+        duration::print(*.0), duration::print(TIMEOUTS.0), duration::print(TIMEOUTS.1)
+    )]
+    BadTimeout(Duration),
     #[error("no service has the VIP {0}")]
     NoVip(IpAddr),
 }

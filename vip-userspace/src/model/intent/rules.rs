@@ -7,7 +7,7 @@ use super::{
         Affinity, Backend, Check, OnDead, Ports, Probe, Protocol, Service, ServiceName,
         backend::{MAX_TAGS, MAX_VLAN},
         duration,
-        service::{MAX_SLOTS, MAX_WINDOW},
+        service::{MAX_QUORUM, MAX_SLOTS, MAX_SLOW_START, MAX_WINDOW, MIN_SLOW_START},
     },
     Refusal,
 };
@@ -47,6 +47,7 @@ pub(super) fn service(service: &Service) -> Result<(), Refusal> {
         within(name, "IPv6 affinity prefix", ipv6_prefix.into(), 1, 128)?;
     }
     times(service)?;
+    standing(service)?;
     service.check.as_ref().map_or(Ok(()), |its| check(service, its))
 }
 
@@ -76,6 +77,21 @@ fn times(service: &Service) -> Result<(), Refusal> {
         return Err(Refusal::OnDeadNeedsWindow { service: name.clone(), on_dead: service.on_dead });
     }
     Ok(())
+}
+
+/// Who is eligible, and for how much.
+fn standing(service: &Service) -> Result<(), Refusal> {
+    let name = &service.name;
+    within(name, "quorum", service.quorum, 1, MAX_QUORUM)?;
+    within(name, "quorum hysteresis", service.quorum_hysteresis, 0, MAX_QUORUM)?;
+    if let Some(over) = service.slow_start {
+        within_time(name, "slow-start", over, MIN_SLOW_START, MAX_SLOW_START)?;
+    }
+    match service.panic_threshold {
+        Some(_) if service.check.is_none() => Err(Refusal::PanicNeedsCheck(name.clone())),
+        Some(threshold) => within(name, "panic threshold", threshold, 1, 100),
+        None => Ok(()),
+    }
 }
 
 fn check(service: &Service, check: &Check) -> Result<(), Refusal> {

@@ -10,7 +10,7 @@ use vip_common::{
 
 use super::{Tables, ring::Ingredient};
 use crate::{
-    model::{Backend, Mac, Place, Service, Standing, World},
+    model::{Backend, Mac, Part, Place, Service, Standing, World},
     plan::numbers::{Numbers, Way},
     ring::Candidate,
 };
@@ -39,9 +39,14 @@ impl<'a> Members<'a> {
     }
 
     /// Enters the members of a service, and tells what its slots are made from. Those without a number are left out.
-    pub(super) fn add(&mut self, service: &Service, standings: &[Standing]) -> Vec<Ingredient> {
+    pub(super) fn add(
+        &mut self,
+        service: &Service,
+        standings: &[Standing],
+        parts: &[Part],
+    ) -> Vec<Ingredient> {
         let mut ingredients = Vec::new();
-        for (member, standing) in service.members.iter().zip(standings) {
+        for ((member, standing), part) in service.members.iter().zip(standings).zip(parts) {
             let backend = self.world.intent.backends().get(&member.backend);
             let id = self.numbers.member(&(service.name.clone(), member.backend.clone()));
             let (Some(backend), Some(id)) = (backend, id) else { continue };
@@ -50,7 +55,7 @@ impl<'a> Members<'a> {
             ingredients.push(Ingredient {
                 id,
                 candidate: Candidate { address, weight: member.weight },
-                is_eligible: standing.is_eligible(),
+                part: *part,
                 is_alive: standing.is_alive(),
                 is_director: backend.director,
             });

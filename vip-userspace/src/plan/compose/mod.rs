@@ -8,7 +8,10 @@ mod tests;
 
 use std::{collections::BTreeMap, net::IpAddr, time::Duration};
 
-use vip_common::tables::{Port, TICK_BITS, Terms as TermsEntry};
+use vip_common::{
+    MemberId,
+    tables::{Port, TICK_BITS, Terms as TermsEntry},
+};
 
 use self::{
     entries::Entries,
@@ -17,9 +20,7 @@ use self::{
 };
 use super::{Budget, Numbers, Shares, Tables, addresses};
 use crate::{
-    model::{
-        Ineligible, NoNeighbour, OnDead, Service, ServiceName, Standing, World, capacity::OWN_ADDRESSES,
-    },
+    model::{MemberKey, OnDead, Part, Service, ServiceName, Standing, World, capacity::OWN_ADDRESSES},
     ring::{RingKey, RingMemory, Terms},
 };
 
@@ -93,9 +94,9 @@ impl Composer {
         for service in services.values() {
             let Some(places) = members.numbers.places_of(&service.name) else { continue };
             let standings = world.standings(service);
-            let mut ingredients = members.add(service, &standings);
+            let mut ingredients = members.add(service, &standings, &world.parts(service, &standings, now));
             if self.waits(service, &standings, now) {
-                ingredients.iter_mut().for_each(|member| member.is_eligible = false);
+                ingredients.iter_mut().for_each(|member| member.part = Part::NONE);
             }
             let has_peers = !world.peers.is_empty() || ingredients.iter().any(|member| member.is_director);
             let recipe = Recipe {
@@ -137,6 +138,20 @@ impl Composer {
         self.rings.get(name).map_or(0, |ring| ring.memory().tracked())
     }
 
+    /// Where flows of a member may live that are not in the flow table: in how many slots, and until when at the latest.
+    /// `None` where all its flows are in the table, or none of them is any more.
+    #[must_use]
+    pub fn unknown(&self, (service, _): &MemberKey, id: MemberId) -> Option<(u32, Duration)> {
+        let ring = self.rings.get(service).filter(|ring| ring.turns().is_none())?;
+        Some(ring.memory().departed_from(id, ring.window())).filter(|(slots, _)| *slots > 0)
+    }
+
+    /// Whether flows of a service may be in the flow table.
+    #[must_use]
+    pub fn is_tracking(&self, service: &ServiceName) -> bool {
+        self.rings.get(service).is_some_and(ServiceRing::tracks)
+    }
+
     /// The services whose flows may be written to the flow table now, with their windows.
     pub fn tracking(&self) -> impl Iterator<Item = (&ServiceName, Duration)> {
         self.rings.iter().filter(|(_, ring)| ring.tracks()).map(|(name, ring)| (name, ring.window()))
@@ -148,10 +163,10 @@ impl Composer {
     fn waits(&mut self, service: &Service, standings: &[Standing], now: Duration) -> bool {
         let name = &service.name;
         if !self.rings.contains_key(name) && !self.found.contains_key(name) {
-            self.beginnings.insert(name.clone(), now.saturating_add(patience(service)));
+            self.beginnings.insert(name.clone(), now.saturating_add(service.patience()));
         }
         let Some(until) = self.beginnings.get(name) else { return false };
-        let waits = now < *until && standings.iter().any(is_unknown);
+        let waits = now < *until && standings.iter().any(Standing::is_unknown);
         if !waits {
             self.beginnings.remove(name);
         }
@@ -217,24 +232,6 @@ impl Composer {
     fn turns(&self, name: &ServiceName) -> Option<u32> {
         self.rings.get(name)?.turns().map(|turns| turns.size)
     }
-}
-
-/// True for a member that may come in as soon as it has answered.
-fn is_unknown(standing: &Standing) -> bool {
-    match standing {
-        Standing::Down(Ineligible::NotProbed) => true,
-        Standing::Down(Ineligible::NoNeighbour(why)) => {
-            matches!(why, NoNeighbour::Pending | NoNeighbour::NoMac { .. })
-        }
-        _ => false,
-    }
-}
-
-/// How long a service waits for its members: a second for their neighbours to be found, and then as long as their first
-/// probes take if they succeed.
-fn patience(service: &Service) -> Duration {
-    let probes = service.check.as_ref().map(|check| check.interval * check.rise + check.timeout);
-    Duration::from_secs(1) + probes.unwrap_or_default()
 }
 
 /// The ticks for which a silent flow is remembered: not less than the idle time, whenever in a tick it spoke.

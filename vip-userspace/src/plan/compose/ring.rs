@@ -6,7 +6,7 @@ use std::{collections::BTreeSet, sync::Arc, time::Duration};
 use vip_common::{MemberId, tables::Slot};
 
 use crate::{
-    model::Scheduler,
+    model::{Part, Scheduler},
     ring::{Candidate, MAX_TURNS, RingKey, RingMemory, Terms, scheduler, stand_in},
 };
 
@@ -26,9 +26,17 @@ pub(super) struct Recipe {
 pub(super) struct Ingredient {
     pub(super) id: MemberId,
     pub(super) candidate: Candidate,
-    pub(super) is_eligible: bool,
+    /// How much of its weight it has now: none if it is not eligible.
+    pub(super) part: Part,
     pub(super) is_alive: bool,
     pub(super) is_director: bool,
+}
+
+impl Ingredient {
+    /// It with the weight that it has now, in eighths.
+    fn now(&self) -> Candidate {
+        Candidate { weight: self.candidate.weight.saturating_mul(self.part.eighths()), ..self.candidate }
+    }
 }
 
 /// The slots of a service. Copies are cheap: they share.
@@ -172,8 +180,8 @@ fn base(recipe: &Recipe, key: &RingKey) -> Arc<[Option<usize>]> {
 }
 
 fn owners(recipe: &Recipe, base: &[Option<usize>], key: &RingKey) -> Vec<MemberId> {
-    let eligible: Vec<_> = recipe.members.iter().map(|member| member.is_eligible).collect();
-    let owners = stand_in(base, &candidates(recipe), &eligible, key);
+    let parts: Vec<_> = recipe.members.iter().map(|member| member.part).collect();
+    let owners = stand_in(base, &candidates(recipe), &parts, key);
     owners.into_iter().map(|owner| id(recipe, owner)).collect()
 }
 
@@ -184,8 +192,9 @@ fn turn(memory: &mut RingMemory, owners: &[MemberId], recipe: &Recipe, now: Dura
 }
 
 fn turns(recipe: &Recipe) -> Option<Turns> {
-    let eligible: Vec<_> = recipe.members.iter().map(|member| member.is_eligible).collect();
-    let order = scheduler(recipe.scheduler).turns(&candidates(recipe), &eligible)?;
+    let eligible: Vec<_> = recipe.members.iter().map(|member| member.part.is_some()).collect();
+    let candidates: Vec<_> = recipe.members.iter().map(Ingredient::now).collect();
+    let order = scheduler(recipe.scheduler).turns(&candidates, &eligible)?;
     let order: Vec<_> = order.into_iter().map(|at| id(recipe, Some(at))).collect();
     // Without anybody it is nobody's turn.
     let order = if order.is_empty() { vec![MemberId::NOBODY] } else { order };
@@ -199,8 +208,8 @@ fn peers(recipe: &Recipe, base: &[Option<usize>], key: &RingKey) -> Option<Arc<[
     if !recipe.spares_directors {
         return None;
     }
-    let others: Vec<_> =
-        recipe.members.iter().map(|member| member.is_eligible && !member.is_director).collect();
+    let part = |member: &Ingredient| if member.is_director { Part::NONE } else { member.part };
+    let others: Vec<_> = recipe.members.iter().map(part).collect();
     let owners = stand_in(base, &candidates(recipe), &others, key);
     Some(owners.into_iter().map(|owner| Slot::of(id(recipe, owner))).collect())
 }

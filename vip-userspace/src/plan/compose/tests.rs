@@ -9,7 +9,7 @@ use vip_common::tables::{
 use super::*;
 use crate::model::{
     Admin, Affinity, Answer, Backend, Capacity, Echo, Fragments, Intent, Link, Mac, Member, Neighbour,
-    OnDead, Place, Role, Scheduler, Ttl, VipSettings,
+    NoNeighbour, OnDead, Place, Role, Scheduler, Ttl, VipSettings,
 };
 
 mod members;
@@ -89,7 +89,7 @@ impl Bench {
         self.published.clone()
     }
 
-    fn id(&self, service: &str, n: u8) -> vip_common::MemberId {
+    fn id(&self, service: &str, n: u8) -> MemberId {
         let key = (service.parse().expect("a name"), backend(n).name);
         self.numbers.member(&key).expect("an id")
     }
@@ -262,9 +262,7 @@ fn turns_have_slots_of_their_own_and_as_many_whole_rounds_as_there_is_room_for()
         bench.admin(n, Admin::Disabled);
     }
     let tables = bench.compose();
-    assert!(
-        tables.rings[&entry.turns_first].iter().all(|slot| *slot == Slot::of(vip_common::MemberId::NOBODY))
-    );
+    assert!(tables.rings[&entry.turns_first].iter().all(|slot| *slot == Slot::of(MemberId::NOBODY)));
 }
 
 #[test]
@@ -320,7 +318,7 @@ fn the_first_ring_waits_for_members_that_are_not_known_yet_but_not_for_long() {
     let owners = |tables: &Tables| -> std::collections::BTreeSet<_> {
         tables.rings.values().flat_map(|ring| ring.iter().copied()).collect()
     };
-    let nobody = [Slot::of(vip_common::MemberId::NOBODY)].into();
+    let nobody = [Slot::of(MemberId::NOBODY)].into();
     let unknown = |bench: &mut Bench, n| {
         let pending = Err(NoNeighbour::Pending);
         bench.world.neighbours.insert([10, 0, 0, n].into(), pending);
