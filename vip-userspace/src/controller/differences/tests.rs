@@ -114,8 +114,12 @@ fn what_asks_for_the_same_has_no_differences() {
 #[test]
 fn a_wish_holds_or_is_the_files_or_is_lost() {
     let names = |text: &str| text.parse().expect("a name");
-    let drain =
-        |backend| Command::SetAdmin { backend: names(backend), service: None, admin: Admin::Draining, timeout: None };
+    let drain = |backend| Command::SetAdmin {
+        backend: names(backend),
+        service: None,
+        admin: Admin::Draining,
+        timeout: None,
+    };
     let weigh = |weight| Command::SetWeight { backend: names("b1"), service: None, weight };
     let removed = Command::RemoveService { name: "gone".parse().expect("a name") };
     let mut intent = parse(RUNNING).expect("good").intent;
