@@ -5,7 +5,8 @@ use std::net::IpAddr;
 
 use anyhow::Result;
 use vip_tests::{
-    net::{Namespace, Nginx, Signal, Topology, run},
+    load::Load,
+    net::{DEFAULT_VIPS, Namespace, Nginx, Signal, Topology, run},
     stage::{Stage, members},
 };
 use vip_userspace::{control::protocol::Status, model::Health};
@@ -117,5 +118,27 @@ fn lanes_are_made_once_mended_and_taken_away() -> Result<()> {
     assert_eq!(lanes(&stage)?.len(), 7);
     stage.vip.output(&stage.topology.director.namespace, &["detach"])?;
     assert_eq!(lanes(&stage)?, Vec::<String>::new());
+    Ok(())
+}
+
+#[test]
+fn a_backend_that_sends_packets_back_is_checked_at_once() -> Result<()> {
+    let mut stage = Stage::build(Topology::builder().backends(1).vips(&DEFAULT_VIPS[..1]))?;
+    let rarely = "check = { interval = \"60s\", timeout = \"2s\", rise = 1, fall = 1, tcp = true }\n";
+    let config: Vec<_> = stage.config().lines().map(str::to_owned).collect();
+    let config = config
+        .into_iter()
+        .map(|line| if line.starts_with("check = ") { rarely.to_owned() } else { line + "\n" });
+    stage.vip.configure(&config.collect::<String>())?;
+    stage.start()?;
+    stage.wait_for("backend1 to be up", |status| is(status, "backend1", Health::Up))?;
+    // It forwards what it should take, to whom it hears that has the VIP.
+    let (backend, vip) = (&stage.topology.backends[0].namespace, stage.topology.vips[0]);
+    backend.sysctls(&[("ipv4/ip_forward", "1"), ("ipv4/conf/all/send_redirects", "0")])?;
+    hold(backend, &[vip], "delete")?;
+    backend.ip(&[format!("route add {vip} dev eth0")])?;
+    let load = Load::start(&stage.topology.clients[0].namespace)?;
+    let _requests = load.burst(&stage.services(), 5);
+    stage.wait_for("backend1 to be down", |status| is(status, "backend1", Health::Down))?;
     Ok(())
 }

@@ -1,6 +1,7 @@
 //! The controller: one loop, one writer. Events change the world, the world is composed to tables, the plan says what
 //! differs, the dataplane writes it.
 
+mod bouncing;
 mod commands;
 mod core;
 mod differences;

@@ -19,6 +19,7 @@ use tokio::{
 
 use super::{
     Controller, Transition,
+    bouncing::Bouncing,
     lanes::Lanes,
     memory::Labels,
     start::{Net, Started},
@@ -126,6 +127,7 @@ pub(super) struct Loop {
     lanes: Lanes,
     /// The part of the tables that is looked at next.
     part: usize,
+    bouncing: Bouncing,
     /// Nobody else is the controller of this instance while this lives.
     _place: Bound,
 }
@@ -160,6 +162,7 @@ impl Loop {
             lanes: Lanes::new(started.labels.opened.clone()),
             labels: started.labels,
             part: 0,
+            bouncing: Bouncing::default(),
             _place: started.place,
         }
     }
@@ -297,6 +300,10 @@ impl Loop {
                     warn!("{}", super::words::of_refusals(&service, flows));
                 }
             }
+            Err(error) => error!("{error:#}; trying again in {} s", TICK.as_secs()),
+        }
+        match self.bouncing.news(&self.controller) {
+            Ok(bouncing) => bouncing.iter().for_each(|id| self.checker.hasten(id)),
             Err(error) => error!("{error:#}; trying again in {} s", TICK.as_secs()),
         }
         for ended in self.controller.ended_drains() {

@@ -11,7 +11,7 @@ use aya::{
     programs::{RawTracePoint, RawTracePointRunOptions, SchedClassifier, Xdp},
     util::online_cpus,
 };
-use vip_common::tables::InsertCount;
+use vip_common::{Reason, tables::InsertCount};
 
 use super::{
     Capacity, Counts, Dataplane, Swept,
@@ -151,6 +151,10 @@ impl Dataplane for Director {
 
     fn counts(&self) -> anyhow::Result<Counts> {
         Ok(self.maps.counts()?)
+    }
+
+    fn bounced(&self) -> anyhow::Result<u64> {
+        Ok(self.maps.reason_count(Reason::Bounced)?)
     }
 
     fn sweep(&mut self) -> anyhow::Result<Swept> {

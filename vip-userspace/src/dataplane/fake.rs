@@ -10,7 +10,7 @@ use std::{
 
 use bytemuck::Zeroable;
 use vip_common::{
-    Action, MemberId, direct,
+    Action, MemberId, Reason, direct,
     host::{HostFrame, HostTables, SharedFlow},
     tables::{Entry as _, Fate, InsertCount, MemberEntry, Slot, tick},
 };
@@ -161,6 +161,10 @@ impl Dataplane for FakeDataplane {
             counts.flows.refused += count.refused;
         }
         Ok(counts)
+    }
+
+    fn bounced(&self) -> anyhow::Result<u64> {
+        Ok(self.state().counts.reasons.get(Reason::Bounced as usize).copied().unwrap_or_default())
     }
 
     fn sweep(&mut self) -> anyhow::Result<Swept> {

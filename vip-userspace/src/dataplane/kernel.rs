@@ -230,6 +230,10 @@ impl Dataplane for KernelDataplane {
         self.director.counts()
     }
 
+    fn bounced(&self) -> anyhow::Result<u64> {
+        self.director.bounced()
+    }
+
     fn sweep(&mut self) -> anyhow::Result<Swept> {
         self.director.sweep()
     }

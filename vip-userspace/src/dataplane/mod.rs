@@ -106,6 +106,12 @@ pub trait Dataplane {
     /// A counter can't be read.
     fn counts(&self) -> anyhow::Result<Counts>;
 
+    /// Packets that came back from the very backend that they were for, of all members together. Cheap: one counter.
+    ///
+    /// # Errors
+    /// The counter can't be read.
+    fn bounced(&self) -> anyhow::Result<u64>;
+
     /// Looks at all entries of the flow table, deletes those of flows that are over and tells of the others.
     ///
     /// # Errors

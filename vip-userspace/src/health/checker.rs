@@ -6,13 +6,14 @@ use std::{
     fmt,
     hash::{DefaultHasher, Hash as _, Hasher as _},
     net::SocketAddr,
+    sync::Arc,
     time::Duration,
 };
 
 use tokio::{
-    sync::{mpsc, watch},
+    sync::{Notify, mpsc, watch},
     task::AbortHandle,
-    time::{Instant, sleep_until},
+    time::{Instant, timeout_at},
 };
 
 use super::{Exits, Tracker, Way, probe::probe};
@@ -100,6 +101,13 @@ impl Checker {
         }
     }
 
+    /// Makes the next probe of a check at once, unless one is under way: something speaks against its member.
+    pub fn hasten(&self, id: &CheckId) {
+        if let Some(running) = self.running.get(id) {
+            running.doubt.notify_one();
+        }
+    }
+
     /// The checks that run.
     pub fn ids(&self) -> impl Iterator<Item = &CheckId> {
         self.running.keys()
@@ -109,6 +117,8 @@ impl Checker {
 #[derive(Debug)]
 struct Running {
     spec: watch::Sender<CheckSpec>,
+    /// Ends the wait for the next probe.
+    doubt: Arc<Notify>,
     task: AbortHandle,
 }
 
@@ -121,8 +131,9 @@ impl Running {
     ) -> Self {
         let member = Member::new(id, &spec);
         let (spec, specs) = watch::channel(spec);
-        let task = tokio::spawn(member.run(specs, verdicts, exits)).abort_handle();
-        Self { spec, task }
+        let doubt = Arc::new(Notify::new());
+        let task = tokio::spawn(member.run(specs, verdicts, exits, Arc::clone(&doubt))).abort_handle();
+        Self { spec, doubt, task }
     }
 
     fn alter(&self, wanted: CheckSpec) {
@@ -162,30 +173,38 @@ impl Member {
         mut specs: watch::Receiver<CheckSpec>,
         verdicts: mpsc::Sender<Verdict>,
         mut exits: watch::Receiver<Exits>,
+        doubt: Arc<Notify>,
     ) {
         let mut spec = specs.borrow_and_update().clone();
         loop {
             let at = self.schedule.next;
             let attempt = async {
-                sleep_until(at).await;
+                let wait = timeout_at(at, doubt.notified());
+                let early = wait.await.is_ok();
                 let Check { probe: kind, timeout, .. } = &spec.check;
                 // Without a way to the backend there is nothing to be learned of it.
-                let path = spec.way.find(spec.target, &mut exits, *timeout).await?;
-                Some(probe(kind, spec.target, &path, *timeout).await)
+                let started = Instant::now();
+                let result = match spec.way.find(spec.target, &mut exits, *timeout).await {
+                    Some(path) => Some(probe(kind, spec.target, &path, *timeout).await),
+                    None => None,
+                };
+                (result, early.then_some(started))
             };
             let result = tokio::select! {
                 changed = specs.changed() => match changed {
                     Ok(()) => None,
                     Err(_) => return,
                 },
-                result = attempt => Some(result),
+                attempted = attempt => Some(attempted),
             };
-            let Some(result) = result else {
+            let Some((result, early)) = result else {
                 let wanted = specs.borrow_and_update().clone();
                 self.alter(&spec, &wanted);
                 spec = wanted;
                 continue;
             };
+            // The next one follows this one, not the one that was planned.
+            self.schedule.next = early.unwrap_or(self.schedule.next);
             self.schedule.advance(spec.check.interval, Instant::now());
             if let Some(verdict) = result.and_then(|result| self.judge(result, spec.target))
                 && verdicts.send(verdict).await.is_err()

@@ -76,12 +76,14 @@ impl Maps {
                 members.insert(MemberId(id), sum);
             }
         }
-        let reason = |reason: &Reason| {
-            let values = self.reason_counts.get(&(*reason as u32), 0);
-            Ok(values.map_err(failed("read", names::REASON_COUNTS))?.iter().sum())
-        };
-        let reasons = Reason::ALL.iter().map(reason).collect::<Result<_>>()?;
+        let reasons = Reason::ALL.iter().map(|reason| self.reason_count(*reason)).collect::<Result<_>>()?;
         Ok(Counts { members, reasons, flows: self.flow_counts()? })
+    }
+
+    /// Packets of one reason, on all CPUs.
+    pub(in crate::dataplane) fn reason_count(&self, reason: Reason) -> Result<u64> {
+        let values = self.reason_counts.get(&(reason as u32), 0);
+        Ok(values.map_err(failed("read", names::REASON_COUNTS))?.iter().sum())
     }
 
     fn member_count(&self, id: u32) -> Result<MemberCount> {

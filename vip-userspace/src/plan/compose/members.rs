@@ -10,7 +10,7 @@ use vip_common::{
 
 use super::{Tables, ring::Ingredient};
 use crate::{
-    model::{Backend, Mac, Part, Place, Service, Standing, World},
+    model::{Backend, Mac, OnDead, Part, Place, Service, Standing, World},
     plan::numbers::{Numbers, Way},
     ring::Candidate,
 };
@@ -66,6 +66,8 @@ impl<'a> Members<'a> {
     fn enter(&mut self, id: MemberId, backend: &Backend, service: &Service, standing: &Standing) {
         let place = self.world.place(backend, service.address.vip).ok();
         let state = match standing {
+            // Where the dead keep their packets, those of this box are left to it as before.
+            Standing::Down(_) if place == Some(Place::Here) && service.on_dead == OnDead::Keep => Entry::HERE,
             Standing::Down(_) => Entry::DOWN,
             Standing::Eligible(Place::Here) | Standing::Draining(Place::Here, _) => Entry::HERE,
             Standing::Eligible(_) => Entry::UP,

@@ -31,6 +31,18 @@ fn members_have_the_state_that_they_stand_in_and_the_way_that_leads_there() {
 }
 
 #[test]
+fn a_dead_member_on_this_box_keeps_its_packets_where_the_dead_keep_them() {
+    let mut web = service("web", "10.200.0.1:80", &[1, 2]);
+    web.on_dead = OnDead::Keep;
+    let mut bench = bench([web]);
+    bench.world.neighbours.insert([10, 0, 0, 2].into(), Ok(Place::Here));
+    bench.compose();
+    bench.admin(2, Admin::Disabled);
+    bench.compose();
+    assert_eq!(bench.member("web", 2).member.state, Entry::HERE);
+}
+
+#[test]
 fn a_generation_is_raised_at_every_return_and_at_removal_and_reuse_and_at_nothing_else() {
     let mut bench = bench([service("web", "10.200.0.1:80", &[1, 2])]);
     bench.compose();
