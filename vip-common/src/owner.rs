@@ -45,8 +45,8 @@ pub(crate) fn owner_of<I: Family, T: Tables>(
 ) -> Owner {
     let lost = Owner { member: MemberId::LOST, opens: false };
     let Some(key) = tables.flow_key() else { return lost };
-    let seen = seen_by::<I>(service, flow);
-    let index = service.ring_first.wrapping_add(slot_of(I::hash(key, &seen), service.ring_size));
+    let flow = seen_by::<I>(service, flow);
+    let index = service.ring_first.wrapping_add(slot_of(I::hash(key, &flow), service.ring_size));
     let Some(slot) = tables.slot(index) else { return lost };
     if service.ring_size == 0 {
         return lost;
@@ -55,14 +55,11 @@ pub(crate) fn owner_of<I: Family, T: Tables>(
     if !slot.is_tracked() && !service.has(Service::TAKES_TURNS) {
         return Owner { member: slot.current, opens: segment.opens };
     }
-    // The slot of a source may change while older connections of it live on: each is remembered by itself. Where sources
-    // take turns it is the source that has its place.
-    let remembers = if service.has(Service::TAKES_TURNS) { &seen } else { flow };
-    Place::<I, T> { tables, service, index, slot, id: I::flow_id(remembers, service.id) }
+    Place::<I, T> { tables, service, index, slot, id: I::flow_id(&flow, service.id) }
         .owner(segment, remembered, unknown)
 }
 
-/// The flow as the ring sees it: with source affinity, it is the source.
+/// The flow as the service sees it: with source affinity, it is the source.
 #[inline(always)]
 fn seen_by<I: Family>(service: &Service, flow: &Flow<I::Address>) -> Flow<I::Address> {
     if service.source_bits == 0 {
@@ -108,10 +105,7 @@ impl<I: Family, T: Tables> Place<'_, I, T> {
         }
         let takes_turns = self.service.has(Service::TAKES_TURNS);
         let settled = self.slot.settled();
-        // Of merged flows nobody can tell what is new, but where all older ones are lost.
-        let may_be_new = takes_turns || is_there || !self.is_merged() || !self.has_older_flows(settled);
-        let begins = segment.opens && may_be_new;
-        let is_new = begins || (takes_turns && !segment.connected);
+        let is_new = segment.opens || (takes_turns && !segment.connected);
         // Rule 3; but a flow that begins anew must not meet the entry of the one before it.
         if self.slot.current == settled && !takes_turns && !(is_new && is_there) {
             return Owner { member: self.slot.current, opens: segment.opens };
@@ -134,16 +128,10 @@ impl<I: Family, T: Tables> Place<'_, I, T> {
             return Owner { member, opens: segment.opens };
         }
         // Rules 4 and 6.
-        let is_merged = self.is_merged();
-        let pending = is_new && segment.connected && !is_merged;
-        let state = match (pending, segment.closes && !is_merged) {
-            (true, _) => FlowState::Pending,
-            (false, true) => FlowState::Closing,
-            (false, false) => FlowState::Firm,
-        };
+        let pending = is_new && segment.connected;
+        let state = if pending { FlowState::Pending } else { FlowState::Firm };
         let member = self.write(wanted, state, segment, now, is_there);
-        let opens = segment.opens || is_new || (!segment.connected && !is_there);
-        Owner { member, opens }
+        Owner { member, opens: is_new || (!segment.connected && !is_there) }
     }
 
     /// The state of the member of an entry; `None` if the entry is of an older generation.
@@ -156,8 +144,7 @@ impl<I: Family, T: Tables> Place<'_, I, T> {
     /// Whether the packet goes to the member of an entry, and how far that entry is then.
     #[inline(always)]
     fn next(&self, flow: &FlowEntry, member: Member, segment: &Segment) -> Option<FlowState> {
-        let closes = segment.closes && !self.is_merged();
-        let state = if closes { FlowState::Closing } else { FlowState::Firm };
+        let state = if segment.closes { FlowState::Closing } else { FlowState::Firm };
         let keeps = self.service.on_dead == OnDead::Keep as u8;
         if flow.is_pending() {
             // Rule 5, and the other half of rule 4: a new SYN starts anew.
@@ -178,20 +165,6 @@ impl<I: Family, T: Tables> Place<'_, I, T> {
         }
         // Rules 2 and 10: where the dead are not moved from, they keep their flows.
         (member.is_alive() || self.service.on_dead != OnDead::Move as u8).then_some(state)
-    }
-
-    /// True where one entry is all connections of a source, or between two addresses. Then nobody can tell what a segment
-    /// continues or ends: they are placed as datagrams are.
-    #[inline(always)]
-    fn is_merged(&self) -> bool {
-        let of_sources = self.service.source_bits != 0 && self.service.has(Service::TAKES_TURNS);
-        of_sources || self.service.has(Service::BY_ADDRESSES)
-    }
-
-    /// True for a member whose older flows live, or may live again.
-    #[inline(always)]
-    fn has_older_flows(&self, member: MemberId) -> bool {
-        self.service.on_dead == OnDead::Keep as u8 || self.is_alive(member)
     }
 
     /// True for a member that has older flows: it is not down, or the dead are not moved from.
