@@ -19,6 +19,8 @@ use crate::{
 pub struct Witness {
     tap: Tap,
     director: [u8; 6],
+    /// Addresses of the director.
+    own: [IpAddr; 2],
     backends: BTreeMap<[u8; 6], String>,
 }
 
@@ -56,7 +58,8 @@ impl Witness {
             opening || vips.contains(&seen.from) && (seen.accepts() || detour)
         })?;
         let backends = topology.backends.iter().map(|host| (host.mac, host.name.clone())).collect();
-        Ok(Self { tap, director, backends })
+        let own = [topology.director.address4.into(), topology.director.address6.into()];
+        Ok(Self { tap, director, own, backends })
     }
 
     /// What was seen before this call.
@@ -69,6 +72,10 @@ impl Witness {
         let (mut asked, mut by_director) = (BTreeMap::new(), 0);
         for seen in self.tap.seen()? {
             let Seen { at, from_mac, to_mac, from, to, from_port, to_port, .. } = seen;
+            // The director's probes go to the VIPs, too.
+            if self.own.contains(&from) || self.own.contains(&to) {
+                continue;
+            }
             if seen.opens() && to_mac == self.director {
                 *asked.entry((to, from_port)).or_default() += 1;
             } else if seen.opens() && from_mac == self.director {

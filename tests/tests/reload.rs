@@ -53,7 +53,7 @@ fn settled(stage: &Stage) -> Result<Value> {
         status[name] = Value::Null;
     }
     let forget = |thing: &mut Value| {
-        for name in ["packets", "bytes", "flows", "bounced", "last_change_seconds"] {
+        for name in ["packets", "bytes", "flows", "bounced", "last_change_seconds", "drain"] {
             thing[name] = Value::Null;
         }
     };

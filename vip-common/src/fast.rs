@@ -11,7 +11,7 @@ use crate::{
     },
     owner::{Unknown, owner_of},
     packet::{Part, transport},
-    tables::{Egress, Member, Service},
+    tables::{Egress, Member, MemberId, Service},
 };
 
 /// Where the network header starts: frames with VLAN tags take the full path.
@@ -114,6 +114,9 @@ fn place<I: Family, F: Frame, T: Tables>(
     }
     // A flow that is to be placed is the full path's: it would be placed twice where this path gives up later.
     let owner = owner_of::<I, T>(tables, service, &flow, &transport.segment, true, Unknown::Lost);
+    if owner.member == MemberId::NOBODY {
+        return None;
+    }
     let member = tables.member(owner.member)?;
     if !matches!(member.state, Member::UP | Member::DRAINING) || member.mac == source_mac {
         return None;
