@@ -27,7 +27,7 @@ use super::{
 const PRIORITY: u16 = 0x7669;
 const HANDLE: TcHandle = TcHandle::new(0, 1);
 
-/// Attaches the classifier to an interface. One of an earlier run is replaced: in place, where it is a link.
+/// Attaches the classifier to an interface. One of an earlier run is replaced in place.
 ///
 /// # Errors
 /// The kernel refuses.
@@ -80,17 +80,15 @@ fn attach_link(program: &SchedClassifier, pins: &Pins, interface: &Interface) ->
 fn attach_filter(program: &mut SchedClassifier, interface: &str) -> Result<(), DataplaneError> {
     match tc::qdisc_add_clsact(interface) {
         Ok(()) | Err(TcError::AlreadyAttached) => {}
+        // The kernel's own word for that.
+        Err(TcError::NetlinkError(error)) if error.raw_os_error() == Some(libc::EEXIST) => {}
         Err(error) => return Err(DataplaneError::aya(what(interface))(error)),
     }
-    // Older kernels refuse to replace it in place. Meanwhile a probe reaches nobody, and is one that failed.
     let old = filter(interface).map_err(DataplaneError::io(what(interface)))?;
-    match old.detach() {
-        Err(error) if !is_missing(&error) => return Err(DataplaneError::aya(what(interface))(error)),
-        _ => {}
-    }
-    let options = NlOptions { priority: PRIORITY, handle: HANDLE, classid: None };
-    let attached =
-        program.attach_with_options(interface, TcAttachType::Egress, TcAttachOptions::Netlink(options));
+    let attached = program.attach_to_link(old).or_else(|_| {
+        let options = NlOptions { priority: PRIORITY, handle: HANDLE, classid: None };
+        program.attach_with_options(interface, TcAttachType::Egress, TcAttachOptions::Netlink(options))
+    });
     let id = attached.map_err(DataplaneError::aya(what(interface)))?;
     let link = program.take_link(id).map_err(DataplaneError::aya(what(interface)))?;
     // It stays when this process ends, as forwarding does.
