@@ -55,7 +55,7 @@ fn an_entry_whose_time_is_over_counts_for_nothing_before_any_sweep() {
     let longest = tables.terms.values().map(|terms| terms.idle).max().expect("terms");
     tables.now.set(tables.now.get() + (u64::from(longest) << TICK_BITS));
     assert_eq!(owner(&tables, ACK, 2), NEW_MEMBER, "it is noted to a sixteenth of the idle time");
-    tables.now.set(tables.now.get() + (2 * u64::from(longest) << TICK_BITS));
+    tables.now.set(tables.now.get() + (u64::from(longest) << (TICK_BITS + 1)));
     assert_eq!(owner(&tables, ACK, 3), OLD_MEMBER);
 }
 
