@@ -14,7 +14,7 @@ use fetch::Kernel;
 use transcript::Transcript;
 
 use crate::{
-    counts::Counts,
+    outcome::Outcome,
     setup,
     shell::{self, say},
 };
@@ -42,14 +42,8 @@ pub(crate) struct Arguments {
     shell: bool,
 }
 
-/// What came of it.
-#[derive(Default)]
-pub(crate) struct Outcome {
-    /// Of all tests on all kernels.
-    pub(crate) counts: Counts,
-    /// The kernels that nothing was run on, each with the reason.
-    pub(crate) skipped: Vec<String>,
-}
+/// The kernels that nothing was run on, each with the reason.
+pub(crate) type Skipped = Vec<String>;
 
 pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     setup::ensure(setup::Need::Everything)?;
@@ -60,46 +54,46 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     if arguments.shell {
         return open_shell(&versions[0], arguments.fetch);
     }
-    let outcome = check(&versions, arguments.fetch)?;
-    shell::print(&outcome.counts.to_string());
-    for skipped in &outcome.skipped {
+    let (outcome, skipped) = check(&versions, arguments.fetch)?;
+    outcome.print();
+    for skipped in &skipped {
         say(format!("not run: {skipped}"));
     }
-    ensure!(outcome.skipped.is_empty(), "{} of {} kernels not run", outcome.skipped.len(), versions.len());
+    ensure!(skipped.is_empty(), "{} of {} kernels not run", skipped.len(), versions.len());
     ensure!(outcome.counts.failed == 0, "tests failed");
     Ok(())
 }
 
 /// Runs the tests on every kernel that can be had, as a part of all tests.
-pub(crate) fn test() -> Result<Outcome> {
+pub(crate) fn test() -> Result<(Outcome, Skipped)> {
     check(&KERNELS.map(str::to_owned), false)
 }
 
-fn check(versions: &[String], fresh: bool) -> Result<Outcome> {
-    let mut outcome = Outcome::default();
+fn check(versions: &[String], fresh: bool) -> Result<(Outcome, Skipped)> {
+    let (mut outcome, mut skipped) = (Outcome::default(), Skipped::new());
     let mut kernels = Vec::new();
     let ready = ready();
     for version in versions {
         match &ready {
             Ok(dir) => match Kernel::get(version, dir, fresh) {
                 Ok(kernel) => kernels.push(kernel),
-                Err(error) => outcome.skipped.push(format!("Linux {version}: {error:#}")),
+                Err(error) => skipped.push(format!("Linux {version}: {error:#}")),
             },
-            Err(error) => outcome.skipped.push(format!("Linux {version}: {error:#}")),
+            Err(error) => skipped.push(format!("Linux {version}: {error:#}")),
         }
     }
     if kernels.is_empty() {
-        return Ok(outcome);
+        return Ok((outcome, skipped));
     }
     let programs = guest::build()?;
     let mut reports = Vec::new();
     for kernel in &kernels {
-        let (counts, report) = boot(kernel, &programs)?;
-        outcome.counts.add(counts);
+        let (of_kernel, report) = boot(kernel, &programs)?;
+        outcome.add(of_kernel);
         reports.extend(report);
     }
     reports.iter().for_each(|line| shell::print(line));
-    Ok(outcome)
+    Ok((outcome, skipped))
 }
 
 /// Installs what boots a kernel; says where kernels are kept.
@@ -109,8 +103,8 @@ fn ready() -> Result<PathBuf> {
     Ok(shell::target_dir()?.join("kernels"))
 }
 
-/// Runs the tests on one kernel; says how they ended, in numbers and in words.
-fn boot(kernel: &Kernel, programs: &[(String, PathBuf)]) -> Result<(Counts, Vec<String>)> {
+/// Runs the tests on one kernel; says how they ended, and what of it is to be told when all kernels have been run.
+fn boot(kernel: &Kernel, programs: &[(String, PathBuf)]) -> Result<(Outcome, Vec<String>)> {
     let release = &kernel.release;
     let files = kernel.dir().join("files.cpio");
     guest::write(kernel, programs, &files)?;
@@ -121,19 +115,21 @@ fn boot(kernel: &Kernel, programs: &[(String, PathBuf)]) -> Result<(Counts, Vec<
             shell::print(&format!("{}: {line}", kernel.version));
         }
     })?;
-    let Transcript { mut counts, verifier, ended, .. } = transcript;
+    let Transcript { mut outcome, verifier, ended, .. } = transcript;
+    outcome.end();
     let how = match took {
         Some(took) if ended => format!("{} s", took.as_secs()),
         Some(took) => format!("{} s, when it died", took.as_secs()),
         None => format!("{} s, when it was ended", LIMIT.as_secs()),
     };
     if !ended {
-        counts.failed += 1;
+        outcome.fail("the guest did not come to the end");
         say(format!("Linux {release} did not come to the end; it said last:\n{}", boot::last_words(kernel)));
     }
-    let mut report = vec![format!("Linux {release}: {counts} in {how}")];
+    let mut report = vec![format!("Linux {release}: {} in {how}", outcome.counts)];
     report.extend(verifier.into_iter().map(|line| format!("Linux {release}: {line}")));
-    Ok((counts, report))
+    outcome.failures = outcome.failures.at(&kernel.version);
+    Ok((outcome, report))
 }
 
 fn open_shell(version: &str, fresh: bool) -> Result<()> {

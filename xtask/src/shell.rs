@@ -5,12 +5,14 @@
 
 use std::{
     env, fmt, fs,
+    io::{self, BufRead as _, BufReader, Write as _},
     os::unix::{fs::MetadataExt as _, process::CommandExt as _},
     path::{Path, PathBuf},
-    process::Command,
+    process::{Command, ExitStatus},
+    thread,
 };
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Context as _, Result, anyhow, bail};
 
 /// Tells what is being done, or what was found.
 pub(crate) fn say(message: impl fmt::Display) {
@@ -68,6 +70,30 @@ pub(crate) fn run(command: &mut Command) -> Result<()> {
     Ok(())
 }
 
+/// Runs a program and hands on each line that it prints, errors among them, in the order in which they come.
+pub(crate) fn read_lines(mut command: Command, mut read: impl FnMut(&str)) -> Result<ExitStatus> {
+    // What the program leaves running may keep the pipe open for ever, so the end is a line of our own.
+    const END: &str = "\0that is all";
+    let name = name(&command);
+    let (output, mut input) = io::pipe().context("make a pipe")?;
+    command.stdout(input.try_clone()?).stderr(input.try_clone()?);
+    let mut child = command.spawn().with_context(|| format!("run {name}"))?;
+    let waiter = thread::spawn(move || {
+        let status = child.wait()?;
+        write!(input, "\n{END}\n")?;
+        io::Result::Ok(status)
+    });
+    for line in BufReader::new(output).split(b'\n') {
+        let line = line.with_context(|| format!("read from {name}"))?;
+        match String::from_utf8_lossy(&line) {
+            line if line == END => break,
+            line => read(&line),
+        }
+    }
+    let status = waiter.join().map_err(|_| anyhow!("the thread that waits for {name} died"))?;
+    status.with_context(|| format!("wait for {name}"))
+}
+
 /// Becomes another program, so that signals, the terminal and the exit code are its own. Returns only on failure.
 pub(crate) fn become_program(command: &mut Command) -> Result<()> {
     let error = command.exec();
@@ -79,4 +105,19 @@ pub(crate) fn name(command: &Command) -> String {
     let program = Path::new(command.get_program()).file_name().unwrap_or(command.get_program());
     let words = std::iter::once(program).chain(command.get_args());
     words.map(|word| word.to_string_lossy()).collect::<Vec<_>>().join(" ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lines_are_read_in_their_order_with_the_errors_among_them() {
+        let mut command = Command::new("sh");
+        command.args(["-c", "echo one; echo two >&2; echo three; printf four; exit 3"]);
+        let mut lines = Vec::new();
+        let status = read_lines(command, |line| lines.push(line.to_owned())).expect("a shell");
+        assert_eq!(lines, ["one", "two", "three", "four"]);
+        assert_eq!(status.code(), Some(3));
+    }
 }

@@ -1,16 +1,11 @@
 //! `cargo xtask test`: runs every test of the workspace, then those of `fuzz.rs` and `kernels.rs`, and adds up the counts
-//! that each test program prints. It does not know what is tested.
+//! that each test program prints, and names at last what failed. It does not know what is tested.
 
-use std::{
-    io::{BufRead as _, BufReader},
-    process::{Child, Stdio},
-};
-
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Result, bail};
 
 use crate::{
-    counts::Counts,
     fuzz, kernels,
+    outcome::Outcome,
     printed::Printed,
     setup,
     shell::{self, say},
@@ -37,70 +32,84 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     setup::ensure(setup::Need::Everything)?;
     // Stories run the binaries themselves, and `cargo test` alone does not build those of other packages.
     shell::run(shell::cargo().arg("build").args(PACKAGES))?;
-    // Not in release mode: overflow checks and debug assertions are worth more to a test than speed.
-    let mut command = shell::cargo();
-    command.arg("test").args(PACKAGES).arg("--no-fail-fast").args(showing_output(&arguments.cargo));
-    let mut child = command.stdout(Stdio::piped()).spawn().context("run cargo test")?;
-    let mut counts = stream(&mut child)?;
-    if !child.wait().context("wait for cargo test")?.success() {
-        // A test program that did not compile, or died, counted nothing.
-        counts.failed = counts.failed.max(1);
-    }
-    counts.add(fuzzing(arguments));
-    counts.add(on_other_kernels(arguments));
-    shell::print(&counts.to_string());
-    if counts.failed > 0 {
+    let mut outcome = on_this_kernel(arguments)?;
+    outcome.add(fuzzing(arguments));
+    outcome.add(on_other_kernels(arguments));
+    outcome.print();
+    if outcome.counts.failed > 0 {
         bail!("tests failed");
     }
     Ok(())
 }
 
+/// Shows how the tests end and what they were made to say, as it comes.
+fn on_this_kernel(arguments: &Arguments) -> Result<Outcome> {
+    // Not in release mode: overflow checks and debug assertions are worth more to a test than speed.
+    let mut command = shell::cargo();
+    command.arg("test").args(PACKAGES).arg("--no-fail-fast").args(showing_output(&arguments.cargo));
+    let (mut outcome, mut printed) = (Outcome::default(), Printed::default());
+    let status = shell::read_lines(command, |line| {
+        if outcome.read_cargo(line) {
+            printed.end_program();
+        }
+        if printed.read(line) {
+            shell::print(line);
+        }
+    })?;
+    outcome.end_cargo(status);
+    Ok(outcome)
+}
+
 /// Counts as two tests: a planted mistake is found, and in the decision as it is there is none.
-fn fuzzing(arguments: &Arguments) -> Counts {
+fn fuzzing(arguments: &Arguments) -> Outcome {
+    let mut outcome = Outcome::default();
     if arguments.no_fuzzing || !arguments.cargo.is_empty() {
         say("fuzzing is left out, as asked");
-        return Counts::default();
+        return outcome;
     }
     let fuzzer = match fuzz::Fuzzer::build() {
         Ok(fuzzer) => fuzzer,
         Err(error) => {
             say(format!("the fuzzer can't be built: {error:#}"));
-            return Counts { failed: 1, ..Counts::default() };
+            outcome.fail("fuzzing: the fuzzer can't be built");
+            return outcome;
         }
     };
-    let mut counts = Counts::default();
-    for looked in [fuzzer.find_planted(), fuzzer.look(fuzz::SECONDS)] {
-        match looked {
-            Ok(()) => counts.passed += 1,
+    let looks: [(_, &dyn Fn() -> Result<()>); 2] = [
+        ("a planted mistake was not found", &|| fuzzer.find_planted()),
+        ("a mistake in the decision as it is", &|| fuzzer.look(fuzz::SECONDS)),
+    ];
+    for (what, look) in looks {
+        match look() {
+            Ok(()) => outcome.counts.passed += 1,
             Err(error) => {
                 say(format!("{error:#}"));
-                counts.failed += 1;
+                outcome.fail(format!("fuzzing: {what}"));
             }
         }
     }
-    counts
+    outcome
 }
 
 /// A kernel that can't be had counts as one skipped test, and says why; what else goes wrong is a failure.
-fn on_other_kernels(arguments: &Arguments) -> Counts {
+fn on_other_kernels(arguments: &Arguments) -> Outcome {
+    let mut outcome = Outcome::default();
     if arguments.no_kernels || !arguments.cargo.is_empty() {
         say("other kernels are left out, as asked");
-        return Counts::default();
+        return outcome;
     }
-    let outcome = match kernels::test() {
-        Ok(outcome) => outcome,
+    match kernels::test() {
+        Ok((tested, skipped)) => {
+            outcome.add(tested);
+            outcome.counts.skipped += skipped.len() as u64;
+            skipped.iter().for_each(|kernel| say(format!("SKIPPED: nothing was tested on {kernel}")));
+        }
         Err(error) => {
             say(format!("on other kernels: {error:#}"));
-            return Counts { failed: 1, ..Counts::default() };
+            outcome.fail(format!("on other kernels: {error:#}"));
         }
-    };
-    for skipped in &outcome.skipped {
-        say(format!("SKIPPED: nothing was tested on {skipped}"));
     }
-    let skipped = Counts { skipped: outcome.skipped.len() as u64, ..Counts::default() };
-    let mut counts = outcome.counts;
-    counts.add(skipped);
-    counts
+    outcome
 }
 
 /// The arguments of cargo, with which test programs also show what tests printed that passed: figures and tables.
@@ -115,21 +124,6 @@ fn showing_output(cargo: &[String]) -> Vec<String> {
         arguments.push(SHOW.into());
     }
     arguments
-}
-
-/// Shows how the tests end and what they were made to say, as it comes, and adds up their counts.
-fn stream(child: &mut Child) -> Result<Counts> {
-    let stdout = child.stdout.take().context("read from cargo test")?;
-    let (mut counts, mut printed) = (Counts::default(), Printed::default());
-    for line in BufReader::new(stdout).split(b'\n') {
-        let line = line.context("read from cargo test")?;
-        let line = String::from_utf8_lossy(&line);
-        if printed.read(&line) {
-            shell::print(&line);
-        }
-        counts.read(&line);
-    }
-    Ok(counts)
 }
 
 #[cfg(test)]
