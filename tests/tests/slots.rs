@@ -17,7 +17,7 @@ use vip_userspace::{
     dataplane::{Dataplane as _, fake::FakeDataplane},
     model::{
         Admin, Affinity, Backend, Capacity, Check, Health, Intent, Mac, Member, Neighbour, OnDead, Place,
-        Probe, Protocol, Scheduler, Service, Target, World,
+        Probe, Protocol, Scheduler, Service, World,
     },
     plan::{Numbers, Tables},
 };
@@ -85,15 +85,7 @@ fn service() -> impl Strategy<Value = Service> {
             on_dead,
             affinity,
             scheduler,
-            check: Some(Check {
-                probe: Probe::Tcp,
-                interval: Check::DEFAULT_INTERVAL,
-                timeout: Check::DEFAULT_TIMEOUT,
-                rise: Check::DEFAULT_RISE,
-                fall: Check::DEFAULT_FALL,
-                port: Some(80),
-                target: Target::Vip,
-            }),
+            check: Some(Check { port: Some(80), ..Check::new(Probe::Tcp) }),
             members: (1..=4).map(|n| Member::new(backend(n).name)).collect(),
             ..Service::new("web".parse().expect("a name"), address)
         }

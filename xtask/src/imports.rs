@@ -33,7 +33,8 @@ const BESIDE: [(&str, &str); 6] = [
 ];
 
 /// Modules where time is an argument, and nothing is read, sent or started.
-const PURE: [&str; 7] = ["config", "control::protocol", "health::state", "model", "places", "plan", "ring"];
+const PURE: [&str; 8] =
+    ["config", "control::protocol", "health::schedule", "health::state", "model", "places", "plan", "ring"];
 
 /// What a pure module names nothing of. Addresses, such as `std::net::IpAddr`, are values, and so is a `Duration`.
 const IMPURE: [&str; 18] = [

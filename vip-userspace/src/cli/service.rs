@@ -72,6 +72,12 @@ struct CheckArgs {
     /// Time from one probe to the next, like 500ms or 2s [default: 1s]
     #[arg(long, value_name = "TIME", requires = "check", value_parser = duration::parse)]
     interval: Option<Duration>,
+    /// The same while the last probe speaks against the member's health [default: the interval]
+    #[arg(long, value_name = "TIME", requires = "check", value_parser = duration::parse)]
+    fast_interval: Option<Duration>,
+    /// The same while the member is down [default: the interval]
+    #[arg(long, value_name = "TIME", requires = "check", value_parser = duration::parse)]
+    down_interval: Option<Duration>,
     /// Time that a probe has to succeed [default: 500ms, or the interval where that is shorter]
     #[arg(long, value_name = "TIME", requires = "check", value_parser = duration::parse)]
     timeout: Option<Duration>,
@@ -165,7 +171,7 @@ impl Add {
             members: self.members.iter().map(member).chain(backups).collect(),
             ..Service::new(self.name.clone(), self.address)
         })?;
-        Ok(Command::AddService { service })
+        Ok(Command::AddService { service: Box::new(service) })
     }
 }
 
@@ -188,7 +194,7 @@ impl CheckArgs {
         };
         let interval = self.interval.unwrap_or(Check::DEFAULT_INTERVAL);
         let timeout = self.timeout.unwrap_or(Check::DEFAULT_TIMEOUT.min(interval));
-        let (rise, fall, port, target) = (self.rise, self.fall, self.check_port, self.probe);
-        Ok(Some(Check { probe, interval, timeout, rise, fall, port, target }))
+        let Self { fast_interval, down_interval, rise, fall, check_port: port, probe: target, .. } = *self;
+        Ok(Some(Check { probe, interval, fast_interval, down_interval, timeout, rise, fall, port, target }))
     }
 }

@@ -6,8 +6,20 @@ use super::{
 };
 use crate::model::{Check, Probe, Refusal};
 
-pub(super) const KEYS: [&str; 10] =
-    ["probe", "http", "tcp", "host", "expect", "interval", "timeout", "rise", "fall", "port"];
+pub(super) const KEYS: [&str; 12] = [
+    "probe",
+    "http",
+    "tcp",
+    "host",
+    "expect",
+    "interval",
+    "fast-interval",
+    "down-interval",
+    "timeout",
+    "rise",
+    "fall",
+    "port",
+];
 
 /// The table, and what it says; `None` where that is too little.
 pub(super) fn read<'a>(
@@ -20,13 +32,25 @@ pub(super) fn read<'a>(
     table.allow(&KEYS, findings);
     let probe = probe(&table, findings);
     let interval = table.duration("interval", findings).unwrap_or(Check::DEFAULT_INTERVAL);
+    let fast_interval = table.duration("fast-interval", findings);
+    let down_interval = table.duration("down-interval", findings);
     let timeout = table.duration("timeout", findings).unwrap_or(Check::DEFAULT_TIMEOUT.min(interval));
     let mut streak = |key| table.number(key, 1..=Check::MAX_STREAK, findings);
     let rise = streak("rise").unwrap_or(Check::DEFAULT_RISE);
     let fall = streak("fall").unwrap_or(Check::DEFAULT_FALL);
     let port = table.number("port", 1..=u16::MAX, findings);
     let target = table.parsed("probe", findings).unwrap_or_default();
-    let check = probe.map(|probe| Check { probe, interval, timeout, rise, fall, port, target });
+    let check = probe.map(|probe| Check {
+        probe,
+        interval,
+        fast_interval,
+        down_interval,
+        timeout,
+        rise,
+        fall,
+        port,
+        target,
+    });
     (Some(table), check)
 }
 
@@ -36,6 +60,14 @@ pub(super) fn take_away(check: &mut Check, refusal: &Refusal) -> Option<&'static
         (Refusal::OutOfRange { what: "interval", .. }, _) => {
             check.interval = check.interval.clamp(Check::MIN_INTERVAL, Check::MAX_INTERVAL);
             Some("interval")
+        }
+        (Refusal::OutOfRange { what: "fast-interval", .. }, _) => {
+            check.fast_interval = None;
+            Some("fast-interval")
+        }
+        (Refusal::OutOfRange { what: "down-interval", .. }, _) => {
+            check.down_interval = None;
+            Some("down-interval")
         }
         (Refusal::OutOfRange { what: "timeout", .. }, _) => {
             check.timeout = check.interval;

@@ -47,16 +47,18 @@ fn the_example_is_read_as_its_comments_say() {
             host: Some("example.org".to_owned()),
             expect: Check::DEFAULT_EXPECT,
         },
+        fast_interval: Some(Duration::from_millis(500)),
+        down_interval: Some(Duration::from_secs(5)),
+        port: Some(8080),
+        target: Target::Vip,
         interval: Check::DEFAULT_INTERVAL,
         timeout: Check::DEFAULT_TIMEOUT,
         rise: Check::DEFAULT_RISE,
         fall: Check::DEFAULT_FALL,
-        port: Some(8080),
-        target: Target::Vip,
     };
     assert_eq!(web.check, Some(check.clone()));
     assert_eq!(web6.address.to_string(), "[fd00:200::1]:80/tcp");
-    assert_eq!(web6.check, Some(Check { probe: Probe::Tcp, port: None, ..check }));
+    assert_eq!(web6.check, Some(Check::new(Probe::Tcp)));
     assert_eq!(backend("b1").addresses().count(), 2);
     assert_eq!((backend("b3").vlans.as_deref(), backend("b3").director), (Some(&[100][..]), true));
     assert_eq!((backend("b2").vlans.as_ref(), backend("b2").director), (None, false));

@@ -132,7 +132,8 @@ impl Text {
     }
 
     fn check(&mut self, check: &Check) {
-        let Check { probe, interval, timeout, rise, fall, port, target } = check;
+        let Check { probe, interval, fast_interval, down_interval, timeout, rise, fall, port, target } =
+            check;
         match probe {
             Probe::Tcp => self.line("tcp", true),
             Probe::Http { path, host, expect: (low, high) } => {
@@ -145,6 +146,8 @@ impl Text {
         }
         self.line("probe", quoted(target));
         self.time("interval", Some(*interval));
+        self.time("fast-interval", *fast_interval);
+        self.time("down-interval", *down_interval);
         self.time("timeout", Some(*timeout));
         self.line("rise", rise);
         self.line("fall", fall);

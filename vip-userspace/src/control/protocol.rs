@@ -29,7 +29,7 @@ pub enum Command {
     /// Adds a service with its members.
     AddService {
         /// The service.
-        service: Service,
+        service: Box<Service>,
     },
     /// Removes a service; its backends stay.
     RemoveService {

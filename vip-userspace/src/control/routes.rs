@@ -74,7 +74,7 @@ async fn backends(State(requests): Requests) -> Reply {
 }
 
 async fn add_service(State(requests): Requests, Body(service): Body<Service>) -> Reply {
-    carry_out(&requests, Command::AddService { service }).await
+    carry_out(&requests, Command::AddService { service: Box::new(service) }).await
 }
 
 async fn remove_service(State(requests): Requests, Named(name): Named<ServiceName>) -> Reply {

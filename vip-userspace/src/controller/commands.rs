@@ -17,7 +17,7 @@ use crate::{
 pub(super) fn apply(intent: &mut Intent, command: &Command) -> Result<(), Refusal> {
     let mut next = intent.clone();
     match command.clone() {
-        Command::AddService { service } => next.add_service(service)?,
+        Command::AddService { service } => next.add_service(*service)?,
         Command::RemoveService { name } => next.remove_service(&name)?,
         Command::AddBackend { backend, services } => add_backend(&mut next, backend, services)?,
         Command::RemoveBackend { name, service } => remove_backend(&mut next, &name, service.as_ref())?,
@@ -69,7 +69,7 @@ fn says_so(intent: &Intent, wish: &Command) -> bool {
         service.and_then(|service| service.members.iter().find(|member| member.backend == *backend))
     };
     match wish {
-        Command::AddService { service } => intent.services().get(&service.name) == Some(service),
+        Command::AddService { service } => intent.services().get(&service.name) == Some(&**service),
         Command::RemoveService { name } => !intent.services().contains_key(name),
         Command::AddBackend { backend, services } => {
             let is_member = |wanted: &Membership| {

@@ -14,7 +14,7 @@ use crate::{
     dataplane::{Dataplane as _, fake::FakeDataplane},
     model::{
         Admin, Backend, Capacity, Check, Health, Ineligible, Intent, Mac, Member, MemberKey, Neighbour,
-        NoNeighbour, Place, Probe, Service, Standing, Target, World,
+        NoNeighbour, Place, Probe, Service, Standing, World,
     },
     plan::{Numbers, Operation, Tables},
     ring::RingKey,
@@ -34,15 +34,7 @@ fn backend(n: u8) -> Backend {
 }
 
 fn service(name: &str, host: u8, backends: &[u8]) -> Service {
-    let check = Check {
-        probe: Probe::Tcp,
-        interval: Check::DEFAULT_INTERVAL,
-        timeout: Check::DEFAULT_TIMEOUT,
-        rise: 2,
-        fall: 3,
-        port: None,
-        target: Target::Vip,
-    };
+    let check = Check { rise: 2, fall: 3, ..Check::new(Probe::Tcp) };
     let member = |n: &u8| Member::new(backend(*n).name);
     Service {
         slots: 1021,
@@ -206,7 +198,7 @@ fn a_command_for_which_there_is_no_room_is_refused_and_changes_nothing() {
     let dataplane = FakeDataplane::new(CAPACITY);
     let mut controller = controller(&dataplane);
     let tables = controller.published().clone();
-    let add = |slots| Command::AddService { service: Service { slots, ..service("dns", 2, &[1]) } };
+    let add = |slots| Command::AddService { service: Box::new(Service { slots, ..service("dns", 2, &[1]) }) };
     assert_eq!(controller.command(&add(4000)).map_err(|refused| refused.code), Err(Code::TableFull));
     assert_eq!(controller.published(), &tables);
     controller.command(&add(3000)).expect("done");

@@ -7,7 +7,6 @@ use std::{
     hash::{DefaultHasher, Hash as _, Hasher as _},
     net::SocketAddr,
     sync::Arc,
-    time::Duration,
 };
 
 use tokio::{
@@ -16,7 +15,7 @@ use tokio::{
     time::{Instant, timeout_at},
 };
 
-use super::{Exits, Tracker, Way, probe::probe};
+use super::{Exits, Schedule, Tracker, Way, probe::probe, schedule::interval};
 use crate::model::{BackendName, Cause, Check, Health, ServiceName};
 
 /// The member that a check is of.
@@ -63,9 +62,7 @@ pub struct Verdict {
 
 /// The running checks. Their tasks end with it.
 ///
-/// From one probe's start to the next it is never longer than the interval, and probes of one member never overlap;
-/// so a dead backend is told of within `interval × fall + timeout`. The first probe is made at once; the second one
-/// comes early, by a part of the interval that differs between members, so that they do not all fire together.
+/// When a check's probes start, its [`Schedule`] says: a dead backend is told of within [`Check::detection`].
 #[derive(Debug)]
 pub struct Checker {
     running: BTreeMap<CheckId, Running>,
@@ -164,7 +161,7 @@ impl Member {
     fn new(id: CheckId, spec: &CheckSpec) -> Self {
         let adopted = spec.adopted.unwrap_or(Health::Unknown);
         let tracker = Tracker::adopted(spec.check.rise, spec.check.fall, adopted);
-        let schedule = Schedule::starting(Instant::now(), phase(&id));
+        let schedule = Schedule::starting(Instant::now().into_std(), seed(&id));
         Self { id, tracker, cause: None, schedule }
     }
 
@@ -177,7 +174,7 @@ impl Member {
     ) {
         let mut spec = specs.borrow_and_update().clone();
         loop {
-            let at = self.schedule.next;
+            let at = Instant::from_std(self.schedule.next());
             let attempt = async {
                 let wait = timeout_at(at, doubt.notified());
                 let early = wait.await.is_ok();
@@ -204,9 +201,12 @@ impl Member {
                 continue;
             };
             // The next one follows this one, not the one that was planned.
-            self.schedule.next = early.unwrap_or(self.schedule.next);
-            self.schedule.advance(spec.check.interval, Instant::now());
-            if let Some(verdict) = result.and_then(|result| self.judge(result, spec.target))
+            if let Some(started) = early {
+                self.schedule.moved(started.into_std());
+            }
+            let verdict = result.and_then(|result| self.judge(result, spec.target));
+            self.schedule.advance(interval(&spec.check, self.tracker.pace()), Instant::now().into_std());
+            if let Some(verdict) = verdict
                 && verdicts.send(verdict).await.is_err()
             {
                 return;
@@ -216,12 +216,13 @@ impl Member {
 
     /// Goes over to another check of the same member. A probe under way is given up.
     fn alter(&mut self, old: &CheckSpec, new: &CheckSpec) {
+        let now = Instant::now().into_std();
         self.tracker.set_thresholds(new.check.rise, new.check.fall);
         if (&old.check.probe, old.target) == (&new.check.probe, new.target) {
-            self.schedule.hasten(new.check.interval, Instant::now());
+            self.schedule.hasten(interval(&new.check, self.tracker.pace()), now);
         } else {
             self.tracker.start_over();
-            self.schedule = Schedule::starting(Instant::now(), phase(&self.id));
+            self.schedule = Schedule::starting(now, seed(&self.id));
         }
     }
 
@@ -248,38 +249,11 @@ impl Member {
     }
 }
 
-/// When a check's probes start.
-#[derive(Clone, Copy, PartialEq, Debug)]
-struct Schedule {
-    next: Instant,
-    /// Part of the interval until the second probe, above 0 and up to 1; none once that is planned.
-    phase: Option<f64>,
-}
-
-impl Schedule {
-    const fn starting(now: Instant, phase: f64) -> Self {
-        Self { next: now, phase: Some(phase) }
-    }
-
-    /// Plans the probe after the one that was planned last, which has ended `now`. A late one starts at once.
-    fn advance(&mut self, interval: Duration, now: Instant) {
-        let after = interval.mul_f64(self.phase.take().unwrap_or(1.0));
-        self.next = (self.next + after).max(now);
-    }
-
-    /// Takes another interval: the next probe starts within it.
-    fn hasten(&mut self, interval: Duration, now: Instant) {
-        self.next = self.next.min(now + interval);
-    }
-}
-
-/// A part of the interval, above 0 and up to 1, that differs between members.
-fn phase(id: &CheckId) -> f64 {
-    const PARTS: u32 = 1024;
+/// What a member's schedule goes its own way by.
+fn seed(id: &CheckId) -> u64 {
     let mut hasher = DefaultHasher::new();
     id.hash(&mut hasher);
-    let [low, high, ..] = hasher.finish().to_le_bytes();
-    f64::from(u32::from(u16::from_le_bytes([low, high])) % PARTS + 1) / f64::from(PARTS)
+    hasher.finish()
 }
 
 #[cfg(test)]

@@ -2,6 +2,17 @@
 
 use crate::model::Health;
 
+/// How often a member is to be probed.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Pace {
+    /// As usual.
+    Steady,
+    /// Its last probe speaks against its health, which may be about to change.
+    Uncertain,
+    /// It is down, and nothing speaks against that.
+    Down,
+}
+
 /// Health of one member: `rise` successes in a row take it in, `fall` failures in a row take it out.
 ///
 /// The first probe decides alone: whoever just started must not wait `rise` intervals for a backend that answers,
@@ -49,6 +60,16 @@ impl Tracker {
         self.health
     }
 
+    /// How often it is to be probed now.
+    #[must_use]
+    pub const fn pace(&self) -> Pace {
+        match (self.health, self.last) {
+            (Health::Unknown, _) | (Health::Up, true) => Pace::Steady,
+            (Health::Up, false) | (Health::Down, true) => Pace::Uncertain,
+            (Health::Down, false) => Pace::Down,
+        }
+    }
+
     /// Takes other thresholds for the results to come; health and the results in a row stay.
     pub const fn set_thresholds(&mut self, rise: u32, fall: u32) {
         self.rise = rise;
@@ -75,6 +96,26 @@ mod tests {
     fn the_first_probe_of_an_unknown_member_decides_alone() {
         assert_eq!(Tracker::new(3, 3).observe(true), Some(Health::Up));
         assert_eq!(Tracker::new(3, 3).observe(false), Some(Health::Down));
+    }
+
+    #[test]
+    fn a_result_that_speaks_against_its_health_makes_it_uncertain() {
+        let paces = |health, results: &str| -> Vec<_> {
+            let mut tracker = Tracker::adopted(2, 3, health);
+            let pace = tracker.pace();
+            let after = |result| {
+                tracker.observe(result == '+');
+                tracker.pace()
+            };
+            std::iter::once(pace).chain(results.chars().map(after)).collect()
+        };
+        use Pace::{Down, Steady, Uncertain};
+        assert_eq!(
+            paces(Health::Up, "+--+---+"),
+            [Steady, Steady, Uncertain, Uncertain, Steady, Uncertain, Uncertain, Down, Uncertain]
+        );
+        assert_eq!(paces(Health::Down, "--"), [Down, Down, Down]);
+        assert_eq!(paces(Health::Unknown, "-++"), [Steady, Down, Uncertain, Steady]);
     }
 
     #[test]

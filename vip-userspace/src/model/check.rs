@@ -15,6 +15,13 @@ pub struct Check {
     /// Time from one probe's start to the next, [`Check::MIN_INTERVAL`] to [`Check::MAX_INTERVAL`].
     #[serde(with = "super::duration")]
     pub interval: Duration,
+    /// The same while the last probe speaks against the member's health, [`Check::MIN_INTERVAL`] to `interval`, which it is
+    /// where absent.
+    #[serde(default, with = "super::duration::optional", skip_serializing_if = "Option::is_none")]
+    pub fast_interval: Option<Duration>,
+    /// The same while the member is down, `interval` to [`Check::MAX_INTERVAL`]; `interval` where absent.
+    #[serde(default, with = "super::duration::optional", skip_serializing_if = "Option::is_none")]
+    pub down_interval: Option<Duration>,
     /// Time that a probe has to succeed, [`Check::MIN_TIMEOUT`] to `interval`.
     #[serde(with = "super::duration")]
     pub timeout: Duration,
@@ -78,9 +85,46 @@ impl Check {
     /// Longest rise and fall.
     pub const MAX_STREAK: u32 = 100;
 
-    /// The time after which a backend that dies gets no new flow: `interval × fall + timeout`.
+    /// A check that does not say otherwise.
+    #[must_use]
+    pub const fn new(probe: Probe) -> Self {
+        Self {
+            probe,
+            interval: Self::DEFAULT_INTERVAL,
+            fast_interval: None,
+            down_interval: None,
+            timeout: Self::DEFAULT_TIMEOUT,
+            rise: Self::DEFAULT_RISE,
+            fall: Self::DEFAULT_FALL,
+            port: None,
+            target: Target::Vip,
+        }
+    }
+
+    /// Time from one probe to the next while the last one speaks against the member's health.
+    #[must_use]
+    pub fn fast_interval(&self) -> Duration {
+        self.fast_interval.unwrap_or(self.interval)
+    }
+
+    /// Time from one probe to the next while the member is down.
+    #[must_use]
+    pub fn down_interval(&self) -> Duration {
+        self.down_interval.unwrap_or(self.interval)
+    }
+
+    /// The time after which a backend that dies gets no new flow: `interval × fall + timeout`, or less with a fast
+    /// interval, which holds from the first failure on. A probe that takes longer than that holds up the next one.
     #[must_use]
     pub fn detection(&self) -> Duration {
-        self.interval * self.fall + self.timeout
+        self.interval + self.fast_interval().max(self.timeout) * self.fall.saturating_sub(1) + self.timeout
+    }
+
+    /// The most that a member which works takes to come up: `interval × rise + timeout`, or less with a fast interval.
+    #[must_use]
+    pub fn recovery(&self) -> Duration {
+        self.down_interval()
+            + self.fast_interval().max(self.timeout) * self.rise.saturating_sub(1)
+            + self.timeout
     }
 }

@@ -178,7 +178,7 @@ impl Service {
     /// found, and then as long as their first probes take if they succeed.
     #[must_use]
     pub fn patience(&self) -> Duration {
-        let probes = self.check.as_ref().map(|check| check.interval * check.rise + check.timeout);
+        let probes = self.check.as_ref().map(Check::recovery);
         Duration::from_secs(1) + probes.unwrap_or_default()
     }
 

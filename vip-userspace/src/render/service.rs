@@ -1,5 +1,7 @@
 //! How a service and its members look.
 
+use std::time::Duration;
+
 use anstyle::Style;
 use vip_userspace::{
     control::protocol::{MemberStatus, ServiceStatus},
@@ -191,5 +193,9 @@ pub(super) fn describe(check: &Check) -> String {
         Probe::Http { path, .. } => format!("http {path}"),
     };
     let port = check.port.map(|port| format!(" on port {port}")).unwrap_or_default();
-    format!("{probe}{port} every {}", duration::print(check.interval))
+    let other = |name: &str, interval: Option<Duration>| {
+        interval.map(|interval| format!(", {name} {}", duration::print(interval))).unwrap_or_default()
+    };
+    let (fast, down) = (other("fast", check.fast_interval), other("down", check.down_interval));
+    format!("{probe}{port} every {}{fast}{down}", duration::print(check.interval))
 }

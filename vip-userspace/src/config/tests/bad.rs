@@ -241,6 +241,17 @@ line 26: service b: check: port 0 is out of range: 1 to 65535"#,
 }
 
 #[test]
+fn intervals_that_are_no_hurry_or_no_rest_are_refused() {
+    refuses(
+        "[service.b]\nvip = '10.200.0.2'\nport = 80\n[service.b.check]\ntcp = true\nfast-interval = '2s'\n\
+         down-interval = '10ms'\nfast-intervall = '1s'",
+        "line 15: service b: fast-interval 2s is out of range: 10ms to 1s\n\
+         line 16: service b: down-interval 10ms is out of range: 1s to 1h\n\
+         line 17: service b: check: unknown key \"fast-intervall\": did you mean \"fast-interval\"?",
+    );
+}
+
+#[test]
 fn checks_that_contradict_themselves_are_refused() {
     refuses(
         r#"[service.b]

@@ -1,6 +1,6 @@
 //! Whatever is written is read back, and the seed is not written.
 
-use std::net::IpAddr;
+use std::{net::IpAddr, time::Duration};
 
 use proptest::{collection::vec, option, prelude::*, sample::select};
 
@@ -73,11 +73,25 @@ fn check() -> impl Strategy<Value = Check> {
     let http = ("/[!-~]{0,20}", host, 100..200_u16, 200..=599_u16)
         .prop_map(|(path, host, low, high)| Probe::Http { path, host, expect: (low, high) });
     let probe = prop_oneof![Just(Probe::Tcp), http];
-    (probe, 10..3_600_000_u64, 1..=100_u32, 1..=100_u32, 1..=u16::MAX, any::<bool>()).prop_map(
-        |(probe, interval, rise, fall, port, through)| {
-            let interval = std::time::Duration::from_millis(interval);
+    let paces = (10..3_600_000_u64, any::<bool>(), any::<bool>());
+    (probe, paces, 1..=100_u32, 1..=100_u32, 1..=u16::MAX, any::<bool>()).prop_map(
+        |(probe, (interval, fast, down), rise, fall, port, through)| {
+            let interval = Duration::from_millis(interval);
+            let (fast_interval, down_interval) =
+                (fast.then_some(Check::MIN_INTERVAL), down.then_some(Check::MAX_INTERVAL));
             let target = if through { Target::Vip } else { Target::Address };
-            Check { probe, interval, timeout: interval, rise, fall, port: Some(port), target }
+            let timeout = interval;
+            Check {
+                probe,
+                interval,
+                fast_interval,
+                down_interval,
+                timeout,
+                rise,
+                fall,
+                port: Some(port),
+                target,
+            }
         },
     )
 }
@@ -120,7 +134,7 @@ fn service(at: usize) -> impl Strategy<Value = Draft> {
             [10, 200, 0, host].into()
         };
         let ports = if protocol == Protocol::Any { Ports::Any } else { ports };
-        let window = window.map(|seconds| std::time::Duration::from_millis(seconds * 500));
+        let window = window.map(|seconds| Duration::from_millis(seconds * 500));
         let mut service = Service::new(
             format!("s.{at}").parse().expect("a name"),
             ServiceAddress { vip: vip_address, ports, protocol },
@@ -137,7 +151,7 @@ fn service(at: usize) -> impl Strategy<Value = Draft> {
         service.no_backend = if resets { Answer::Reset } else { Answer::Drop };
         (service.quorum, service.quorum_hysteresis) = (quorum, hysteresis);
         service.panic_threshold = threshold.filter(|_| check.is_some());
-        service.slow_start = slow_start.map(std::time::Duration::from_millis);
+        service.slow_start = slow_start.map(Duration::from_millis);
         service.check = check;
         let member = |(number, weight, backup, admin): (usize, u32, bool, Admin)| {
             (number, Member { weight, backup, ..Member::new("b1".parse().expect("a name")) }, admin)

@@ -124,7 +124,7 @@ fn a_wish_holds_or_is_the_files_or_is_lost() {
     let removed = Command::RemoveService { name: "gone".parse().expect("a name") };
     let mut intent = parse(RUNNING).expect("good").intent;
     let there = intent.services().values().next().expect("a service").clone();
-    let added = Command::AddService { service: there };
+    let added = Command::AddService { service: Box::new(there) };
     let wishes = vec![drain("b1"), weigh(100), drain("b9"), removed, added, weigh(7)];
     let (kept, told) = lay_over(&mut intent, wishes);
     assert_eq!(kept, [drain("b1"), weigh(7)]);

@@ -126,7 +126,9 @@ fn a_drain_with_a_timeout_disables_its_member_at_the_latest_then_and_tells_what_
 #[test]
 fn of_each_service_it_is_known_how_its_drain_ended() {
     let mut story = begun(|_| {});
-    story.command(&Command::AddService { service: Service { slots: 101, ..service("dns", 2, &[1, 2]) } });
+    story.command(&Command::AddService {
+        service: Box::new(Service { slots: 101, ..service("dns", 2, &[1, 2]) }),
+    });
     story.controller.verdict(("dns".parse().expect("a name"), backend(1).name), Health::Up, None);
     story.command(&drain(1, Some(5)));
     assert_eq!(pass(&mut story, 5).len(), 2);
@@ -223,7 +225,7 @@ fn a_dead_member_that_drains_has_nothing_left() {
 fn maintenance_drains_a_whole_backend_and_gives_back_to_each_member_what_it_had() {
     let mut story = begun(|_| {});
     let dns = Service { slots: 101, ..service("dns", 2, &[1, 2]) };
-    story.command(&Command::AddService { service: dns });
+    story.command(&Command::AddService { service: Box::new(dns) });
     let other = ("dns".parse().expect("a name"), backend(1).name);
     story.controller.verdict(other.clone(), Health::Up, None);
     story.command(&drain(1, Some(500)));
@@ -240,7 +242,9 @@ fn maintenance_drains_a_whole_backend_and_gives_back_to_each_member_what_it_had(
         assert_eq!((now.maintenance, now.timeout_seconds), (true, Some(60)));
     }
     // What it joins later is in maintenance as well.
-    story.command(&Command::AddService { service: Service { slots: 101, ..service("late", 3, &[1]) } });
+    story.command(&Command::AddService {
+        service: Box::new(Service { slots: 101, ..service("late", 3, &[1]) }),
+    });
     let late = ("late".parse().expect("a name"), backend(1).name);
     assert!(story.controller.drain(&late).is_some_and(|drain| drain.maintenance));
     let mut ended = Vec::new();

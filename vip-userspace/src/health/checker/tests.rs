@@ -7,6 +7,7 @@ use std::{
         Arc,
         atomic::{AtomicUsize, Ordering},
     },
+    time::Duration,
 };
 
 use tokio::{io::AsyncReadExt as _, net::TcpListener, task::JoinHandle, time::timeout};
@@ -77,13 +78,12 @@ fn id(backend: &str) -> CheckId {
 
 fn spec(target: SocketAddr, rise: u32, fall: u32) -> CheckSpec {
     let check = Check {
-        probe: Probe::Tcp,
         interval: INTERVAL,
         timeout: INTERVAL,
         rise,
         fall,
-        port: None,
         target: Target::Address,
+        ..Check::new(Probe::Tcp)
     };
     CheckSpec { check, target, way: Way::Routed, adopted: None }
 }
@@ -229,41 +229,22 @@ async fn probes_that_hang_end_before_the_next_one_starts() {
 }
 
 #[tokio::test]
-async fn the_second_probe_comes_early_and_all_others_an_interval_apart() {
-    let second = Duration::from_secs(1);
-    let start = Instant::now();
-    let mut schedule = Schedule::starting(start, 0.25);
-    let mut planned = Vec::new();
-    for _ in 0..4 {
-        planned.push(schedule.next - start);
-        schedule.advance(second, schedule.next + second / 10);
-    }
-    assert_eq!(planned, [0, 250, 1250, 2250].map(Duration::from_millis));
-}
-
-#[tokio::test]
-async fn a_late_probe_starts_at_once_and_a_shorter_interval_holds_at_once() {
-    let second = Duration::from_secs(1);
-    let start = Instant::now();
-    let mut schedule = Schedule::starting(start, 1.0);
-    let late = start + second * 3;
-    schedule.advance(second, late);
-    assert_eq!(schedule.next, late);
-    schedule.advance(second * 60, late);
-    schedule.hasten(second, late);
-    assert_eq!(schedule.next, late + second);
-    schedule.hasten(second * 60, late);
-    assert_eq!(schedule.next, late + second, "a longer one holds from the next probe on");
-}
-
-#[test]
-fn members_spread_over_the_interval() {
-    let mut quarters = [0; 4];
-    for number in 0..1000 {
-        let phase = phase(&id(&format!("b{number}")));
-        assert!(phase > 0.0 && phase <= 1.0);
-        let quarter = [0.25, 0.5, 0.75, 1.0].iter().position(|end| phase <= *end).expect("at most 1");
-        quarters[quarter] += 1;
-    }
-    assert!(quarters.iter().all(|count| *count > 180), "{quarters:?}");
+async fn a_member_that_may_be_about_to_change_is_probed_at_another_pace() {
+    let (mut checker, mut verdicts) = checker();
+    let server = Server::start(loopback(10)).await;
+    let mut wanted = spec(server.address, 3, 3);
+    let slowly = Duration::from_secs(3600);
+    // It would take hours if each of those probes waited for an interval.
+    (wanted.check.interval, wanted.check.fast_interval) = (slowly, Some(INTERVAL));
+    wanted.adopted = Some(Health::Up);
+    let address = server.die().await;
+    checker.reconcile(one(wanted.clone()));
+    assert_eq!(next(&mut verdicts).await, refused());
+    checker.reconcile(BTreeMap::new());
+    wanted.check.down_interval = Some(INTERVAL);
+    wanted.adopted = Some(Health::Down);
+    checker.reconcile(one(wanted));
+    assert_eq!(next(&mut verdicts).await, refused());
+    let _server = Server::start(address).await;
+    assert_eq!(next(&mut verdicts).await, up());
 }

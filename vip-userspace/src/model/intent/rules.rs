@@ -97,6 +97,8 @@ fn standing(service: &Service) -> Result<(), Refusal> {
 fn check(service: &Service, check: &Check) -> Result<(), Refusal> {
     let name = &service.name;
     within_time(name, "interval", check.interval, Check::MIN_INTERVAL, Check::MAX_INTERVAL)?;
+    within_time(name, "fast-interval", check.fast_interval(), Check::MIN_INTERVAL, check.interval)?;
+    within_time(name, "down-interval", check.down_interval(), check.interval, Check::MAX_INTERVAL)?;
     within_time(name, "timeout", check.timeout, Check::MIN_TIMEOUT, check.interval)?;
     within(name, "rise", check.rise, 1, Check::MAX_STREAK)?;
     within(name, "fall", check.fall, 1, Check::MAX_STREAK)?;

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::*;
 use crate::model::{
-    Affinity, Check, Member, OnDead, Ports, Probe, Protocol, Role, Scheduler, ServiceAddress, Target,
+    Affinity, Check, Member, OnDead, Ports, Probe, Protocol, Role, Scheduler, ServiceAddress,
 };
 
 fn backend(name: &str, addresses: &[&str]) -> Backend {
@@ -32,15 +32,7 @@ fn member(backend: &str, weight: u32) -> Member {
 }
 
 fn check() -> Check {
-    Check {
-        probe: Probe::Http { path: "/health".to_owned(), host: None, expect: Check::DEFAULT_EXPECT },
-        interval: Check::DEFAULT_INTERVAL,
-        timeout: Check::DEFAULT_TIMEOUT,
-        rise: Check::DEFAULT_RISE,
-        fall: Check::DEFAULT_FALL,
-        port: None,
-        target: Target::Vip,
-    }
+    Check::new(Probe::Http { path: "/health".to_owned(), host: None, expect: Check::DEFAULT_EXPECT })
 }
 
 /// Backends b1 (of both families) and b2 (IPv4), and service web with b1.
@@ -157,6 +149,14 @@ fn checks_that_can_not_be_are_refused() {
         ),
         ("timeout 1001ms is out of range: 1ms to 1s", Check { timeout: millis(1001), ..check() }),
         ("timeout 0s is out of range: 1ms to 1s", Check { timeout: Duration::ZERO, ..check() }),
+        (
+            "fast-interval 1001ms is out of range: 10ms to 1s",
+            Check { fast_interval: Some(millis(1001)), ..check() },
+        ),
+        (
+            "down-interval 999ms is out of range: 1s to 1h",
+            Check { down_interval: Some(millis(999)), ..check() },
+        ),
         ("rise 0 is out of range: 1 to 100", Check { rise: 0, ..check() }),
         ("fall 101 is out of range: 1 to 100", Check { fall: 101, ..check() }),
         ("check port 0 is out of range: 1 to 65535", Check { port: Some(0), ..check() }),

@@ -3,7 +3,7 @@
 use proptest::prelude::*;
 
 use super::*;
-use crate::model::{Check, Probe, Target};
+use crate::model::{Check, Probe};
 
 const THERE: Neighbour = Neighbour { mac: Mac([2, 0, 0, 0, 0, 1]), ifindex: 3 };
 const VIP: IpAddr = IpAddr::V4(std::net::Ipv4Addr::new(10, 200, 0, 1));
@@ -87,15 +87,7 @@ fn checked(count: u8, backups: u8, change: impl FnOnce(&mut Service)) -> World {
     let mut world = World::default();
     let mut service =
         Service::new("web".parse().expect("a name"), "10.200.0.1:80".parse().expect("an address"));
-    service.check = Some(Check {
-        probe: Probe::Tcp,
-        target: Target::default(),
-        interval: Check::DEFAULT_INTERVAL,
-        timeout: Check::DEFAULT_TIMEOUT,
-        rise: 2,
-        fall: 3,
-        port: None,
-    });
+    service.check = Some(Check { rise: 2, fall: 3, ..Check::new(Probe::Tcp) });
     for n in 1..=count {
         let backend = Backend { ipv4: Some([10, 0, 0, n].into()), ..Backend::new(name(n)) };
         world.intent.add_backend(backend).expect("a backend");
