@@ -118,8 +118,9 @@ impl Crowd {
     /// How far all talks are now.
     #[must_use]
     pub fn mark(&self) -> Mark {
-        let answers = lock(&self.book).talks.iter().map(|talk| talk.answers).collect();
-        Mark { at: Instant::now(), answers }
+        let book = lock(&self.book);
+        // While nobody writes: what ended before is in the book, what ends later ends after that moment.
+        Mark { at: Instant::now(), answers: book.talks.iter().map(|talk| talk.answers).collect() }
     }
 
     /// Whether every talk that was there has ended or been answered so often since, those not counted whose home is `but`.
@@ -135,8 +136,15 @@ impl Crowd {
     /// Talks that broke since.
     #[must_use]
     pub fn broken(&self, since: &Mark) -> Vec<Talk> {
-        let broke =
-            |talk: &&Talk| talk.ended.as_ref().is_some_and(|(at, end)| *at >= since.at && end.is_broken());
+        self.broken_between(since, &self.mark())
+    }
+
+    /// Talks that broke from one mark on and before another.
+    #[must_use]
+    pub fn broken_between(&self, since: &Mark, until: &Mark) -> Vec<Talk> {
+        let broke = |talk: &&Talk| {
+            talk.ended.as_ref().is_some_and(|(at, end)| (since.at..until.at).contains(at) && end.is_broken())
+        };
         lock(&self.book).talks.iter().filter(broke).cloned().collect()
     }
 }
