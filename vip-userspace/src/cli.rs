@@ -15,6 +15,7 @@ pub(crate) use self::{
 };
 
 mod backend;
+mod check;
 mod dispatch;
 mod life;
 mod maintenance;

@@ -79,6 +79,25 @@ fn a_service_is_added_with_its_members_and_its_check() {
 }
 
 #[test]
+fn a_check_speaks_tls_and_looks_at_the_answer() {
+    let probe = |options: &str| {
+        let line = format!("vip service add web 10.200.0.1:443 --check {options}");
+        json!(command(&line))["service"]["check"]["probe"].clone()
+    };
+    assert_eq!(
+        probe(
+            "https:/health --check-method POST --check-body fine --check-sni a.example --check-ca /etc/ca.pem"
+        ),
+        json!({
+            "kind": "http", "method": "POST", "path": "/health", "expect": [200, 399], "body": "fine",
+            "tls": { "sni": "a.example", "ca": "/etc/ca.pem" }
+        })
+    );
+    assert_eq!(probe("tls --check-insecure"), json!({ "kind": "tls", "insecure": true }));
+    assert_eq!(probe("https")["path"], "/");
+}
+
+#[test]
 fn a_service_is_added_with_the_way_that_it_places_flows() {
     let line = "vip service add sip 10.200.0.1:5060-5069/udp --member b1 --backup b2:7 --scheduler round-robin \
                 --affinity source --affinity-prefix 24 --on-dead reset --window 10s --idle 2m --fragments 3-tuple \
@@ -185,7 +204,7 @@ fn a_bad_word_is_named_with_what_is_wrong_about_it() {
         ("vip service add -web 10.200.0.1:80", "unexpected argument '-w'"),
         ("vip service add web 10.200.0.1:80 --member b1:x", "\"x\" is no weight"),
         ("vip service add web 10.200.0.1:80 --member b/1", "is no name"),
-        ("vip service add web 10.200.0.1:80 --check ping", "write tcp, or http:PATH"),
+        ("vip service add web 10.200.0.1:80 --check smtp", "write tcp, tls, or http:PATH"),
         ("vip service add web 10.200.0.1:80 --check tcp --interval 1", "is no duration"),
         ("vip service add web 10.200.0.1:80 --interval 1s", "--check <PROBE>"),
         ("vip service add web 10.200.0.1:80 --check http:/ --expect ok", "write a status"),
@@ -216,6 +235,9 @@ fn options_that_do_not_belong_together_are_told() {
     for (line, said) in [
         ("vip service add web 10.0.0.1:80 --check tcp --check-host a", "--check-host needs"),
         ("vip service add web 10.0.0.1:80 --check tcp --expect 200", "--expect needs"),
+        ("vip service add web 10.0.0.1:80 --check tls --check-body a", "--check-body needs"),
+        ("vip service add web 10.0.0.1:80 --check http:/ --check-ca /a", "--check-ca needs"),
+        ("vip service add web 10.0.0.1:80 --check tcp --check-insecure", "--check-insecure needs"),
         ("vip service add web 10.0.0.1:80 --affinity-prefix 24", "--affinity-prefix needs"),
         ("vip backend add b1 --address 10.0.0.1 --address 10.0.0.2", "one IPv4 address"),
     ] {

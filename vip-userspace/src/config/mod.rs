@@ -5,6 +5,7 @@ mod backend;
 mod check;
 mod network;
 mod placing;
+mod probe;
 mod problem;
 mod service;
 mod syntax;

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use super::*;
 use crate::model::{
-    Affinity, Answer, Check, Echo, Fragments, Mac, Maintenance, Member, OnDead, Probe, Protocol, Role,
+    Affinity, Answer, Check, Echo, Fragments, Http, Mac, Maintenance, Member, OnDead, Probe, Protocol, Role,
     Scheduler, Target, Ttl, VipSettings,
     service::{DEFAULT_SLOTS, DEFAULT_WINDOW},
 };
@@ -42,11 +42,11 @@ fn the_example_is_read_as_its_comments_say() {
     assert_eq!((web.window, web.idle), (Some(DEFAULT_WINDOW), Some(DEFAULT_WINDOW)));
     assert_eq!((web6.affinity, web6.window, web6.window()), (Affinity::Flow, None, DEFAULT_WINDOW));
     let check = Check {
-        probe: Probe::Http {
-            path: "/health".to_owned(),
+        probe: Probe::Http(Http {
             host: Some("example.org".to_owned()),
-            expect: Check::DEFAULT_EXPECT,
-        },
+            body: Some("fine".to_owned()),
+            ..Http::get("/health")
+        }),
         fast_interval: Some(Duration::from_millis(500)),
         down_interval: Some(Duration::from_secs(5)),
         port: Some(8080),
@@ -74,7 +74,7 @@ fn the_example_has_every_key() {
     for keys in [
         &KEYS[..],
         &backend::KEYS,
-        &check::KEYS,
+        &check::keys(),
         &placing::KEYS,
         &service::KEYS,
         &vip::KEYS,
@@ -145,7 +145,7 @@ fn other_ways_to_say_it_are_read_as_well() {
     assert_eq!((service.address.to_string().as_str(), service.ttl), ("10.200.0.1:53/udp", Ttl::Keep));
     assert_eq!(service.members.iter().map(|member| member.weight).collect::<Vec<_>>(), [0]);
     let check = service.check.as_ref().expect("a check");
-    assert_eq!(check.probe, Probe::Http { path: "/".to_owned(), host: None, expect: (204, 204) });
+    assert_eq!(check.probe, Probe::Http(Http { expect: (204, 204), ..Http::get("/") }));
     assert_eq!((check.interval, check.timeout), (Duration::from_secs(60), Check::DEFAULT_TIMEOUT));
 }
 

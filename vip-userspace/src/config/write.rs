@@ -1,12 +1,14 @@
 //! Writes a configuration as the text of a file, from which the same is read back. It knows no file, and never writes the
 //! seed: that is a secret, and what it makes is shown.
 
+mod check;
+
 use std::{fmt::Display, time::Duration};
 
 use super::Config;
 use crate::model::{
-    Admin, Affinity, Backend, Capacity, Check, Intent, Maintenance, Member, Probe, Service, VipSettings,
-    duration, service::DEFAULT_WEIGHT,
+    Admin, Affinity, Backend, Capacity, Intent, Maintenance, Member, Service, VipSettings, duration,
+    service::DEFAULT_WEIGHT,
 };
 
 /// The text of a configuration, but for its seed: where one is stated, a comment stands in its place. What is wanted of
@@ -128,31 +130,6 @@ impl Text {
     fn time(&mut self, key: &str, time: Option<Duration>) {
         if let Some(time) = time {
             self.line(key, quoted(duration::print(time)));
-        }
-    }
-
-    fn check(&mut self, check: &Check) {
-        let Check { probe, interval, fast_interval, down_interval, timeout, rise, fall, port, target } =
-            check;
-        match probe {
-            Probe::Tcp => self.line("tcp", true),
-            Probe::Http { path, host, expect: (low, high) } => {
-                self.line("http", quoted(path));
-                if let Some(host) = host {
-                    self.line("host", quoted(host));
-                }
-                self.line("expect", quoted(format!("{low}-{high}")));
-            }
-        }
-        self.line("probe", quoted(target));
-        self.time("interval", Some(*interval));
-        self.time("fast-interval", *fast_interval);
-        self.time("down-interval", *down_interval);
-        self.time("timeout", Some(*timeout));
-        self.line("rise", rise);
-        self.line("fall", fall);
-        if let Some(port) = port {
-            self.line("port", port);
         }
     }
 

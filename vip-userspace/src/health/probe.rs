@@ -2,6 +2,7 @@
 
 mod http;
 mod open;
+mod tls;
 
 use std::{net::SocketAddr, time::Duration};
 
@@ -23,7 +24,8 @@ pub async fn probe(probe: &Probe, target: SocketAddr, path: &Path, timeout: Dura
     let attempt = Attempt { target, timeout, deadline: Instant::now() + timeout };
     match probe {
         Probe::Tcp => attempt.connect().await.map(drop),
-        Probe::Http { path, host, expect } => http::probe(attempt, path, host.as_deref(), *expect).await,
+        Probe::Tls(tls) => tls::probe(attempt, tls).await,
+        Probe::Http(http) => http::probe(attempt, http).await,
     }
 }
 

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::words::words;
+use super::{Probe, words::words};
 
 /// How a member is checked.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
@@ -45,24 +45,6 @@ words! {
         /// To the backend's own address.
         Address = "address",
     }
-}
-
-/// What one probe does.
-#[derive(Clone, PartialEq, Eq, Hash, Debug, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase", tag = "kind")]
-pub enum Probe {
-    /// A TCP connection is accepted.
-    Tcp,
-    /// An HTTP/1.1 GET over TCP is answered with one of the expected statuses.
-    Http {
-        /// Path of the request, from its `/` on.
-        path: String,
-        /// Host header; the probed address where absent.
-        #[serde(default, skip_serializing_if = "Option::is_none")]
-        host: Option<String>,
-        /// Lowest and highest status that count as success.
-        expect: (u16, u16),
-    },
 }
 
 impl Check {

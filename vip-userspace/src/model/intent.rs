@@ -14,6 +14,7 @@ use super::{
     service::MAX_WEIGHT,
 };
 
+mod checks;
 mod refusal;
 mod rules;
 

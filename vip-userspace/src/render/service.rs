@@ -188,9 +188,10 @@ pub(super) fn eligible_style(service: &ServiceStatus) -> Style {
 
 /// A check in a few words.
 pub(super) fn describe(check: &Check) -> String {
+    let kind = check.probe.kind();
     let probe = match &check.probe {
-        Probe::Tcp => "tcp".to_owned(),
-        Probe::Http { path, .. } => format!("http {path}"),
+        Probe::Tcp | Probe::Tls(_) => kind.to_owned(),
+        Probe::Http(http) => format!("{kind} {}", http.path),
     };
     let port = check.port.map(|port| format!(" on port {port}")).unwrap_or_default();
     let other = |name: &str, interval: Option<Duration>| {

@@ -8,9 +8,9 @@ use super::write;
 use crate::{
     config::{Config, parse},
     model::{
-        Admin, Affinity, AffinityKind, Answer, AttachMode, Backend, Capacity, Check, Echo, Fragments, Intent,
-        Mac, Maintenance, Member, OnDead, Ports, Probe, Protocol, Role, Scheduler, Service, ServiceAddress,
-        Target, Ttl, VipSettings,
+        Admin, Affinity, AffinityKind, Answer, AttachMode, Backend, Capacity, Check, Echo, Fragments, Http,
+        Intent, Mac, Maintenance, Member, Method, OnDead, Ports, Probe, Protocol, Role, Scheduler, Service,
+        ServiceAddress, Target, Tls, Ttl, VipSettings,
     },
 };
 
@@ -68,11 +68,28 @@ fn backends() -> impl Strategy<Value = Vec<Backend>> {
     })
 }
 
-fn check() -> impl Strategy<Value = Check> {
+fn tls() -> impl Strategy<Value = Tls> {
+    let name = || option::of("[a-z0-9.-]{1,20}");
+    (name(), name(), any::<bool>()).prop_map(|(sni, file, insecure)| {
+        let ca = file.filter(|_| !insecure).map(|name| format!("/etc/{name}"));
+        Tls { sni, ca, insecure }
+    })
+}
+
+fn probe() -> impl Strategy<Value = Probe> {
     let host = option::of("[a-z0-9.-]{1,20}");
-    let http = ("/[!-~]{0,20}", host, 100..200_u16, 200..=599_u16)
-        .prop_map(|(path, host, low, high)| Probe::Http { path, host, expect: (low, high) });
-    let probe = prop_oneof![Just(Probe::Tcp), http];
+    let methods = select(&[Method::Get, Method::Options, Method::Post][..]);
+    let answer = (100..200_u16, 200..=599_u16, option::of("\\PC{1,20}"));
+    let http = (methods, "/[!-~]{0,20}", host, answer, option::of(tls())).prop_map(
+        |(method, path, host, (low, high, body), tls)| {
+            Probe::Http(Http { method, path, host, expect: (low, high), body, tls })
+        },
+    );
+    prop_oneof![Just(Probe::Tcp), tls().prop_map(Probe::Tls), http]
+}
+
+fn check() -> impl Strategy<Value = Check> {
+    let probe = probe();
     let paces = (10..3_600_000_u64, any::<bool>(), any::<bool>());
     (probe, paces, 1..=100_u32, 1..=100_u32, 1..=u16::MAX, any::<bool>()).prop_map(
         |(probe, (interval, fast, down), rise, fall, port, through)| {

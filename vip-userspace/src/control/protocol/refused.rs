@@ -165,6 +165,7 @@ impl From<Refusal> for Refused {
             | Refusal::BadVip(..)
             | Refusal::BadPath { .. }
             | Refusal::BadHost { .. }
+            | Refusal::BadSetting { .. }
             | Refusal::PortOfAnyProtocol(_)
             | Refusal::CheckNeedsPort { .. }
             | Refusal::IdleTooShort { .. }

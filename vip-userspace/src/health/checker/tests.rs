@@ -13,7 +13,7 @@ use std::{
 use tokio::{io::AsyncReadExt as _, net::TcpListener, task::JoinHandle, time::timeout};
 
 use super::*;
-use crate::model::{Probe, Stage, Target};
+use crate::model::{Http, Probe, Stage, Target};
 
 const DEADLINE: Duration = Duration::from_secs(20);
 const INTERVAL: Duration = Duration::from_millis(20);
@@ -161,7 +161,7 @@ async fn another_cause_is_told_while_it_is_down() {
     let (mut checker, mut verdicts) = checker();
     let address = Server::start(loopback(4)).await.die().await;
     let mut wanted = spec(address, 1, 1);
-    wanted.check.probe = Probe::Http { path: "/".to_owned(), host: None, expect: (200, 200) };
+    wanted.check.probe = Probe::Http(Http::get("/"));
     checker.reconcile(one(wanted));
     assert_eq!(next(&mut verdicts).await, refused());
     let _server = Server::start(address).await;
@@ -220,7 +220,7 @@ async fn probes_that_hang_end_before_the_next_one_starts() {
     let (mut checker, mut verdicts) = checker();
     let server = Server::start(loopback(9)).await;
     let mut wanted = spec(server.address, 1, 1);
-    wanted.check.probe = Probe::Http { path: "/".to_owned(), host: None, expect: (200, 200) };
+    wanted.check.probe = Probe::Http(Http::get("/"));
     checker.reconcile(one(wanted));
     assert_eq!(next(&mut verdicts).await.0, Health::Down);
     server.is_probed(10).await;

@@ -1,5 +1,7 @@
 //! Probes of real servers on the loopback, good ones and bad ones.
 
+mod tls;
+
 use std::io;
 
 use tokio::{
@@ -9,6 +11,7 @@ use tokio::{
 };
 
 use super::*;
+use crate::model::{Http, Method};
 
 /// For probes that are to end before their time is up.
 const LONG: Duration = Duration::from_secs(30);
@@ -16,7 +19,7 @@ const LONG: Duration = Duration::from_secs(30);
 const SHORT: Duration = Duration::from_millis(50);
 
 fn http() -> Probe {
-    Probe::Http { path: "/health?full=1".to_owned(), host: None, expect: (200, 399) }
+    Probe::Http(Http::get("/health?full=1"))
 }
 
 /// A server for one connection: reads a request, says `once`, then says `always` until nobody listens any more.
@@ -104,15 +107,67 @@ async fn the_request_names_path_host_and_who_asks() {
     }
 
     let (address, serving) = server("HTTP/1.1 204 No Content\r\n\r\n", "").await;
-    let named =
-        Probe::Http { path: "/".to_owned(), host: Some("www.example".to_owned()), expect: (204, 204) };
+    let named = Http {
+        method: Method::Post,
+        host: Some("www.example".to_owned()),
+        expect: (204, 204),
+        ..Http::get("/")
+    };
+    let named = Probe::Http(named);
     probe(&named, address, &Path::Routed, LONG).await.expect("success");
-    assert!(serving.await.expect("a request").contains("host: www.example\r\n"));
+    let request = serving.await.expect("a request");
+    assert!(
+        request.starts_with("POST / HTTP/1.1\r\n") && request.contains("host: www.example\r\n"),
+        "{request}"
+    );
 }
 
 #[tokio::test]
 async fn a_body_is_not_waited_for() {
     assert_eq!(ask("HTTP/1.1 200 OK\r\n\r\n", "for ever and ever ", LONG).await, Ok(()));
+}
+
+#[tokio::test]
+async fn a_text_is_looked_for_in_the_body_as_far_as_that_is_read() {
+    let with = |text: &str, answer, always| {
+        let kind = Probe::Http(Http { body: Some(text.to_owned()), ..Http::get("/") });
+        async move {
+            let (address, _) = server(answer, always).await;
+            probe(&kind, address, &Path::Routed, LONG).await.map_err(|error| error.to_string())
+        }
+    };
+    let chunked =
+        "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n3\r\nI a\r\n4\r\nm fi\r\n3\r\nne.\r\n0\r\n\r\n";
+    assert_eq!(with("am fine", chunked, "").await, Ok(()), "over the borders of chunks");
+    let lacks = |text: &str, read| Err(format!("the body lacks {text:?} in its first {read} bytes"));
+    assert_eq!(with("am ill", chunked, "").await, lacks("am ill", 10));
+    assert_eq!(with("fine", "HTTP/1.1 204 No Content\r\n\r\n", "").await, lacks("fine", 0));
+    let endless = "HTTP/1.1 200 OK\r\n\r\n";
+    assert_eq!(with("fine", endless, "for ever and ever ").await, lacks("fine", 65_536));
+    assert_eq!(with("ever", endless, "for ever and ever ").await, Ok(()));
+    let gigabyte = "HTTP/1.1 200 OK\r\ncontent-length: 1073741824\r\n\r\n";
+    assert_eq!(with("fine", gigabyte, "for ever and ever ").await, lacks("fine", 65_536));
+    let ill = "HTTP/1.1 500 Ill\r\ncontent-length: 4\r\n\r\nfine";
+    assert_eq!(with("fine", ill, "").await, Err("HTTP status 500, expected 200–399".to_owned()));
+}
+
+#[tokio::test]
+async fn a_body_that_stands_still_is_late() {
+    let (address, _) = server("HTTP/1.1 200 OK\r\ncontent-length: 9\r\n\r\nfi", "").await;
+    // A second handle keeps the connection open: the server of the others ends it.
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a listener");
+    let still = listener.local_addr().expect("an address");
+    let serving = tokio::spawn(async move {
+        let (mut stream, _) = listener.accept().await.expect("a connection");
+        stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 9\r\n\r\nfi").await.expect("sent");
+        while stream.read_u8().await.is_ok() {}
+    });
+    let kind = Probe::Http(Http { body: Some("fine".to_owned()), ..Http::get("/") });
+    let late = probe(&kind, still, &Path::Routed, SHORT).await.expect_err("no end");
+    assert_eq!(late.to_string(), "timed out after 50 ms while reading the body");
+    serving.await.expect("it ends");
+    let short = probe(&kind, address, &Path::Routed, LONG).await.expect_err("cut short");
+    assert!(short.to_string().starts_with("no HTTP answer: "), "{short}");
 }
 
 #[tokio::test]

@@ -1,15 +1,16 @@
-//! What one service, one backend or one check must be by itself.
+//! What one service or one backend must be by itself.
 
 use std::{net::IpAddr, time::Duration};
 
 use super::{
     super::{
-        Affinity, Backend, Check, OnDead, Ports, Probe, Protocol, Service, ServiceName,
+        Affinity, Backend, OnDead, Ports, Protocol, Service, ServiceName,
         backend::{MAX_TAGS, MAX_VLAN},
         duration,
         service::{MAX_QUORUM, MAX_SLOTS, MAX_SLOW_START, MAX_WINDOW, MIN_SLOW_START},
     },
     Refusal,
+    checks::check,
 };
 
 /// What a backend must be, whatever others there are.
@@ -94,54 +95,6 @@ fn standing(service: &Service) -> Result<(), Refusal> {
     }
 }
 
-fn check(service: &Service, check: &Check) -> Result<(), Refusal> {
-    let name = &service.name;
-    within_time(name, "interval", check.interval, Check::MIN_INTERVAL, Check::MAX_INTERVAL)?;
-    within_time(name, "fast-interval", check.fast_interval(), Check::MIN_INTERVAL, check.interval)?;
-    within_time(name, "down-interval", check.down_interval(), check.interval, Check::MAX_INTERVAL)?;
-    within_time(name, "timeout", check.timeout, Check::MIN_TIMEOUT, check.interval)?;
-    within(name, "rise", check.rise, 1, Check::MAX_STREAK)?;
-    within(name, "fall", check.fall, 1, Check::MAX_STREAK)?;
-    if check.port == Some(0) {
-        within(name, "check port", 0, 1, u32::from(u16::MAX))?;
-    }
-    let what = match (service.address.protocol, service.address.ports) {
-        (Protocol::Udp, _) => Some("a UDP service"),
-        (Protocol::Sctp, _) => Some("an SCTP service"),
-        (Protocol::Any, _) => Some("a service of any protocol"),
-        (Protocol::Tcp, Ports::One(_)) => None,
-        (Protocol::Tcp, Ports::Range(..) | Ports::Any) => Some("a service of many ports"),
-    };
-    if let Some(what) = what.filter(|_| check.port.is_none()) {
-        let probe = match check.probe {
-            Probe::Tcp => "tcp",
-            Probe::Http { .. } => "http",
-        };
-        return Err(Refusal::CheckNeedsPort { service: name.clone(), what, probe });
-    }
-    match &check.probe {
-        Probe::Tcp => Ok(()),
-        Probe::Http { path, host, expect } => check_http(name, path, host.as_deref(), *expect),
-    }
-}
-
-fn check_http(
-    service: &ServiceName,
-    path: &str,
-    host: Option<&str>,
-    (low, high): (u16, u16),
-) -> Result<(), Refusal> {
-    if !path.starts_with('/') || !path.bytes().all(|byte| byte.is_ascii_graphic()) {
-        return Err(Refusal::BadPath { service: service.clone(), path: path.to_owned() });
-    }
-    let in_host = |byte: u8| byte.is_ascii_alphanumeric() || b".-_:[]".contains(&byte);
-    if let Some(host) = host.filter(|host| host.is_empty() || !host.bytes().all(in_host)) {
-        return Err(Refusal::BadHost { service: service.clone(), host: host.to_owned() });
-    }
-    within(service, "expected status", u32::from(low), 100, 599)?;
-    within(service, "highest expected status", u32::from(high), u32::from(low), 599)
-}
-
 pub(super) fn within(
     service: &ServiceName,
     what: &'static str,
@@ -156,7 +109,7 @@ pub(super) fn within(
     Err(Refusal::OutOfRange { service: service.clone(), what, value, range })
 }
 
-fn within_time(
+pub(super) fn within_time(
     service: &ServiceName,
     what: &'static str,
     value: Duration,

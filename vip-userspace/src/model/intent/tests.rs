@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::*;
 use crate::model::{
-    Affinity, Check, Member, OnDead, Ports, Probe, Protocol, Role, Scheduler, ServiceAddress,
+    Affinity, Check, Http, Member, OnDead, Ports, Probe, Protocol, Role, Scheduler, ServiceAddress,
 };
 
 fn backend(name: &str, addresses: &[&str]) -> Backend {
@@ -32,7 +32,7 @@ fn member(backend: &str, weight: u32) -> Member {
 }
 
 fn check() -> Check {
-    Check::new(Probe::Http { path: "/health".to_owned(), host: None, expect: Check::DEFAULT_EXPECT })
+    Check::new(Probe::Http(Http::get("/health")))
 }
 
 /// Backends b1 (of both families) and b2 (IPv4), and service web with b1.
@@ -137,7 +137,7 @@ fn services_that_can_not_be_are_refused() {
 #[test]
 fn checks_that_can_not_be_are_refused() {
     let http = |path: &str, host: Option<&str>, expect| Check {
-        probe: Probe::Http { path: path.to_owned(), host: host.map(str::to_owned), expect },
+        probe: Probe::Http(Http { host: host.map(str::to_owned), expect, ..Http::get(path) }),
         ..check()
     };
     let millis = Duration::from_millis;
