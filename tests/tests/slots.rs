@@ -75,7 +75,8 @@ fn service() -> impl Strategy<Value = Service> {
     let on_dead = prop::sample::select(vec![OnDead::Move, OnDead::Reset, OnDead::Drop, OnDead::Keep]);
     let affinity =
         prop::sample::select(vec![Affinity::Flow, Affinity::Source { ipv4_prefix: 32, ipv6_prefix: 128 }]);
-    let scheduler = prop::sample::select(vec![Scheduler::Maglev, Scheduler::Maglev, Scheduler::RoundRobin]);
+    let scheduler =
+        prop_oneof![Just(Scheduler::default()), prop::sample::select(Scheduler::all().collect::<Vec<_>>()),];
     (protocol, on_dead, affinity, scheduler).prop_map(|(protocol, on_dead, affinity, scheduler)| {
         let address = format!("10.200.0.1:80/{protocol}").parse().expect("an address");
         Service {

@@ -235,6 +235,7 @@ fn help_version_and_completions_are_results() {
         ("completions bash", "complete -F _vip"),
         ("completions bash", "vip__subcmd__backend__subcmd__drain"),
         ("completions zsh", "#compdef vip"),
+        ("completions zsh", "round-robin\\:\"each member in its turn"),
         ("completions fish", "complete -c vip"),
     ] {
         let output = run(directory.path(), arguments);

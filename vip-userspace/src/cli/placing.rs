@@ -2,7 +2,10 @@
 
 use std::time::Duration;
 
-use clap::{Args, builder::PossibleValuesParser, builder::TypedValueParser as _};
+use clap::{
+    Args,
+    builder::{PossibleValue, PossibleValuesParser, TypedValueParser as _},
+};
 use vip_userspace::model::{
     Affinity, AffinityKind, Answer, Fragments, OnDead, Scheduler, Service, Ttl, duration,
 };
@@ -16,10 +19,10 @@ pub(super) struct PlacingArgs {
         value_parser = PossibleValuesParser::new(Ttl::WORDS).try_map(|word| word.parse::<Ttl>())
     )]
     ttl: Ttl,
-    /// Who gets a new flow: the member that a hash names, or each in turn, which remembers every flow
+    /// Who gets a new flow
     #[arg(
         long, default_value_t, value_name = "NAME",
-        value_parser = PossibleValuesParser::new(Scheduler::WORDS).try_map(|word| word.parse::<Scheduler>())
+        value_parser = PossibleValuesParser::new(schedulers()).try_map(|word| word.parse::<Scheduler>())
     )]
     scheduler: Scheduler,
     /// What belongs together: a flow, or all flows of a client
@@ -69,6 +72,10 @@ pub(super) struct PlacingArgs {
     /// In how long a member that comes up grows to its whole share [default: at once]
     #[arg(long, value_name = "TIME", value_parser = duration::parse)]
     slow_start: Option<Duration>,
+}
+
+fn schedulers() -> impl Iterator<Item = PossibleValue> {
+    Scheduler::all().map(|scheduler| PossibleValue::new(scheduler.word()).help(scheduler.about()))
 }
 
 impl PlacingArgs {

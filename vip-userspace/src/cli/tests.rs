@@ -1,6 +1,6 @@
 use clap::{CommandFactory, Parser, error::ErrorKind};
 use serde_json::json;
-use vip_userspace::control::Command;
+use vip_userspace::{control::Command, model::Scheduler};
 
 use super::{Cli, Verb, service::ServiceVerb};
 
@@ -115,6 +115,17 @@ fn a_service_is_added_with_the_way_that_it_places_flows() {
 }
 
 #[test]
+fn every_scheduler_can_be_asked_for_and_is_explained() {
+    for scheduler in Scheduler::all() {
+        let line = format!("vip service add web 10.200.0.1:80 --scheduler {scheduler}");
+        let Command::AddService { service, .. } = command(&line) else { panic!("{line}") };
+        assert_eq!(service.scheduler, scheduler);
+        let help = error("vip service add --help").to_string();
+        assert!(help.contains(&format!("- {scheduler}:")), "{help}");
+    }
+}
+
+#[test]
 fn a_backend_is_added_with_its_tags_and_as_a_backup() {
     let add = "vip backend add b1 --address 10.0.0.1";
     let backend = |line: &str| json!(command(line))["backend"].clone();
@@ -212,7 +223,7 @@ fn a_bad_word_is_named_with_what_is_wrong_about_it() {
         ("vip backend add b1 --address 10.0.0.256", "invalid IP address"),
         ("vip backend add b1 --address 10.0.0.1 --mac 1", "is no MAC address"),
         ("vip service add web 10.200.0.1:80/any", "is no service address"),
-        ("vip service add web 10.200.0.1:80 --scheduler rr", "[possible values: maglev, round-robin]"),
+        ("vip service add web 10.200.0.1:80 --scheduler rr", "[possible values: maglev, "),
         ("vip service add web 10.200.0.1:80 --window 5", "is no duration"),
         ("vip backend add b1 --address 10.0.0.1 --vlan 1 --untagged", "cannot be used with '--untagged'"),
         ("vip backend drain b1 --timeout soon", "is no duration"),

@@ -91,16 +91,3 @@ impl<'a> Findings<'a> {
         Problems::new(self.found).map_or(Ok(value), Err)
     }
 }
-
-/// The one of `known` that `word` was most likely meant to be, if any is like it: one letter off, or two swapped, or
-/// with much the same letters from the start on.
-pub(super) fn nearest<'k>(word: &str, known: impl IntoIterator<Item = &'k str>) -> Option<&'k str> {
-    let likeness = |known: &str| {
-        // In a word of two letters one letter is no slip.
-        let slip = word.chars().count() > 2 && strsim::osa_distance(word, known) == 1;
-        strsim::jaro_winkler(word, known) + if slip { 1.0 } else { 0.0 }
-    };
-    let scored = known.into_iter().map(|known| (likeness(known), known));
-    let best = scored.max_by(|(one, _), (other, _)| one.total_cmp(other));
-    best.filter(|(likeness, _)| *likeness > 0.8).map(|(_, known)| known)
-}

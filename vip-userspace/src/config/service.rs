@@ -9,12 +9,13 @@ use toml::de::DeValue;
 
 use super::{
     check, placing,
-    problem::{Findings, Span, nearest},
+    problem::{Findings, Span},
     table::{Field, Table},
 };
 use crate::model::{
     Admin, BackendName, Intent, Member, Ports, Protocol, Refusal, Service, ServiceAddress, ServiceName, Ttl,
     service::{DEFAULT_SLOTS, DEFAULT_WEIGHT, MAX_SLOTS, MAX_WEIGHT},
+    words::nearest,
 };
 
 pub(super) const KEYS: [&str; 7] = ["vip", "port", "protocol", "slots", "ttl", "members", "check"];

@@ -7,8 +7,8 @@ use toml::{
     de::{DeArray, DeTable, DeValue},
 };
 
-use super::problem::{Findings, Span, nearest};
-use crate::model::duration;
+use super::problem::{Findings, Span};
+use crate::model::{duration, words::nearest};
 
 /// A value and where it is.
 pub(super) type Field<'a> = Spanned<DeValue<'a>>;

@@ -8,7 +8,7 @@ use std::time::Duration;
 use super::*;
 use crate::model::{
     Affinity, Answer, Check, Echo, Fragments, Http, Mac, Maintenance, Member, OnDead, Probe, Protocol, Role,
-    Scheduler, Target, Ttl, VipSettings,
+    Target, Ttl, VipSettings,
     service::{DEFAULT_SLOTS, DEFAULT_WINDOW},
 };
 
@@ -195,7 +195,7 @@ fn how_flows_are_placed_is_read() {
     let settings = VipSettings { role: Role::Standby, echo: Echo::Backend, unknown_port: Answer::Reset };
     assert_eq!(intent.vip("fd00:200::1".parse().expect("an address")), settings);
     let [dns, web] = ["dns", "web"].map(|name| &intent.services()[&name.parse().expect("a name")]);
-    assert_eq!(dns.scheduler, Scheduler::RoundRobin);
+    assert_eq!(dns.scheduler.word(), "round-robin");
     assert_eq!(dns.affinity, Affinity::Source { ipv4_prefix: 32, ipv6_prefix: 56 });
     assert_eq!(dns.source_bits(), 56);
     assert_eq!((dns.on_dead, dns.no_backend), (OnDead::Reset, Answer::Reset));

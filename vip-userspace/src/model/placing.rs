@@ -1,18 +1,32 @@
 //! How a service places flows: its scheduler, what a flow is, what becomes of flows whose member is gone.
 
-use std::net::IpAddr;
+use std::{borrow::Cow, net::IpAddr, str::FromStr};
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _};
 
-use super::words::words;
+use super::words::{BadWord, words};
+pub use crate::ring::schedulers::Scheduler;
 
-words! {
-    /// Who gets a new flow.
-    Scheduler is a "scheduler" {
-        /// The member that the ring names: by a hash of the flow. No state; alike on all directors.
-        Maglev = "maglev",
-        /// The member whose turn it is, by weights. Every flow is tracked.
-        RoundRobin = "round-robin",
+impl FromStr for Scheduler {
+    type Err = BadWord;
+
+    fn from_str(text: &str) -> Result<Self, BadWord> {
+        let words = || Self::all().map(Self::word).collect();
+        let found = Self::all().find(|scheduler| scheduler.word() == text);
+        found.ok_or_else(|| BadWord { text: text.to_owned(), what: "scheduler", words: words() })
+    }
+}
+
+impl Serialize for Scheduler {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(self.word())
+    }
+}
+
+impl<'de> Deserialize<'de> for Scheduler {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let word = Cow::<'de, str>::deserialize(deserializer)?;
+        word.parse().map_err(D::Error::custom)
     }
 }
 

@@ -158,10 +158,7 @@ impl Service {
     /// Whether the ring alone can't place a flow even while nothing changes.
     #[must_use]
     pub const fn tracks_every_flow(&self) -> bool {
-        match self.scheduler {
-            Scheduler::Maglev => false,
-            Scheduler::RoundRobin => true,
-        }
+        self.scheduler.tracks_every_flow()
     }
 
     /// How many leading bits of the source make the flow; 0 where it is the 5-tuple.

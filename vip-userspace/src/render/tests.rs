@@ -6,7 +6,7 @@ use vip_userspace::{
         Code, Refused, Status,
         protocol::{FlowTableStatus, ReasonStatus, Why},
     },
-    model::{Affinity, Answer, Cause, Fragments, Ineligible, NoNeighbour, OnDead, Role, Scheduler},
+    model::{Affinity, Answer, Cause, Fragments, Ineligible, NoNeighbour, OnDead, Role},
 };
 
 use super::{backends, refusal, services, status};
@@ -125,7 +125,7 @@ fn a_flow_table_is_told_of_once_it_was_used() {
 fn what_a_service_does_unlike_others_is_told() {
     let mut status_of = known();
     let service = &mut status_of.services[0];
-    service.scheduler = Scheduler::RoundRobin;
+    service.scheduler = "round-robin".parse().expect("a scheduler");
     service.affinity = Affinity::Source { ipv4_prefix: 24, ipv6_prefix: 128 };
     service.on_dead = OnDead::Reset;
     service.fragments = Fragments::Addresses;

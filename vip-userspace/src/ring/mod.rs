@@ -18,25 +18,14 @@
 mod allocator;
 mod key;
 pub mod remember;
-mod schedulers;
+pub mod schedulers;
 mod stand_in;
-
-use std::net::IpAddr;
 
 pub use allocator::{BadRange, Slots};
 pub use key::{BadSeed, RingKey};
 pub use remember::{RingMemory, Terms};
-pub use schedulers::{MAX_TURNS, Schedule, maglev, scheduler};
+pub use schedulers::{Candidate, MAX_TURNS, maglev};
 pub use stand_in::stand_in;
-
-/// A member, as far as the ring is concerned.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Candidate {
-    /// What it is placed by: of its own among the members of a service, and the same on all directors.
-    pub address: IpAddr,
-    /// Its share of the slots, relative to the others'; 0 gets none.
-    pub weight: u32,
-}
 
 #[cfg(test)]
 mod testing {

@@ -22,6 +22,9 @@ fn imports_that_point_down_pass() {
         ("model/service.rs", "use super::backend::Backend; use std::{net::IpAddr, time::Duration};"),
         ("health/state.rs", "use std::time::Instant; fn f(now: Instant) {}"),
         ("ring/mod.rs", "mod maglev; pub use self::maglev::Maglev;"),
+        ("ring/mod.rs", "pub use schedulers::maglev; use crate::model::Part;"),
+        ("ring/schedulers/mod.rs", "use super::key::RingKey;"),
+        ("model/placing.rs", "pub use crate::ring::schedulers::Scheduler;"),
     ];
     for (file, text) in rows {
         assert_eq!(check(file, text), Vec::<String>::new(), "{file}: {text}");
@@ -32,6 +35,13 @@ fn imports_that_point_down_pass() {
 fn imports_that_point_up_or_sideways_are_found() {
     let rows = [
         ("model/mod.rs", "use crate::plan::Operation;", "model may not import from plan"),
+        ("model/mod.rs", "use crate::ring::stand_in;", "model may not import from ring"),
+        (
+            "ring/schedulers/maglev.rs",
+            "use crate::model::Part;",
+            "ring::schedulers may not import from model",
+        ),
+        ("ring/schedulers/mod.rs", "use super::Slots;", "ring::schedulers may not import from ring"),
         ("ring/mod.rs", "use crate::plan::Operation;", "ring may not import from plan"),
         ("plan.rs", "fn f() { crate::controller::g() }", "plan may not import from controller"),
         ("health/tcp.rs", "use crate::net::Link;", "health may not import from net"),

@@ -2,6 +2,7 @@
 //! sizes.
 
 use super::bad::{refuses, refuses_file};
+use crate::model::Scheduler;
 
 #[test]
 fn the_director_s_network_is_looked_at() {
@@ -151,12 +152,13 @@ window = "forever"
 idle = "1s"
 fragments = "yes"
 no-backend = "503""#,
-        r#"line 13: service b: scheduler: "rr" is no scheduler: maglev or round-robin
+        &r#"line 13: service b: scheduler: SCHEDULER
 line 14: service b: affinity: "client" is no affinity: flow or source
 line 16: service b: on-dead: "kill" is no wish for a dead member's flows: move, reset, drop or keep
 line 17: service b: window: "forever" is no duration: write a whole number and a unit, like 500ms, 2s, 1m or 1h
 line 19: service b: fragments: "yes" is no way to place fragments: ports or 3-tuple
-line 20: service b: no-backend: "503" is no answer: drop or reset"#,
+line 20: service b: no-backend: "503" is no answer: drop or reset"#
+            .replace("SCHEDULER", &"rr".parse::<Scheduler>().expect_err("no scheduler").to_string()),
     );
     refuses(
         r#"[service.b]
@@ -213,7 +215,7 @@ idle = "2m""#,
 line 18: service c: on-dead reset needs a window: with 0s nothing is remembered of a dead member
 line 22: service d: window 169h is out of range: 0s to 168h
 line 23: service d: idle 170h is out of range: 0s to 168h
-line 27: service e: protocol: "upd" is no protocol: tcp, udp, sctp or any"#,
+line 27: service e: protocol: "upd" is no protocol: tcp, udp, sctp or any; did you mean "udp"?"#,
     );
 }
 

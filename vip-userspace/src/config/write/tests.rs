@@ -122,7 +122,7 @@ fn service(at: usize) -> impl Strategy<Value = Draft> {
     let address =
         (any::<bool>(), ports, select(&[Protocol::Tcp, Protocol::Udp, Protocol::Sctp, Protocol::Any][..]));
     let placing = (
-        select(&[Scheduler::Maglev, Scheduler::RoundRobin][..]),
+        select(Scheduler::all().collect::<Vec<_>>()),
         option::of(option::of(1..=32_u8)),
         select(&[OnDead::Move, OnDead::Reset, OnDead::Drop, OnDead::Keep][..]),
         option::of(1..1000_u64),

@@ -9,7 +9,7 @@ use super::{
 use crate::{
     control::protocol::{DrainEnd, DrainStatus, DrainingMember},
     controller::Ended,
-    model::{Draining, Drains, Maintenance, Scheduler},
+    model::{Draining, Drains, Maintenance},
 };
 
 /// 2025-11-25, in seconds since the Unix epoch.
@@ -196,7 +196,7 @@ fn the_deadline_of_a_drain_outlives_a_restart() {
 
 #[test]
 fn where_all_flows_are_tracked_or_none_nothing_is_unknown() {
-    let mut story = begun(|service| service.scheduler = Scheduler::RoundRobin);
+    let mut story = begun(|service| service.scheduler = "round-robin".parse().expect("a scheduler"));
     let flows = story.begin();
     story.command(&drain(1, None));
     pass(&mut story, 3);

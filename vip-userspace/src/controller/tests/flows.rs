@@ -5,10 +5,7 @@ use std::time::Duration;
 use vip_common::tables::Member as Entry;
 
 use super::*;
-use crate::{
-    control::protocol::Membership,
-    model::{OnDead, Scheduler},
-};
+use crate::{control::protocol::Membership, model::OnDead};
 
 /// A controller and what it writes to, at a time.
 pub(super) struct Story {
@@ -258,7 +255,7 @@ fn flows_beyond_the_budget_stay_where_the_ring_has_them_and_are_told() {
 
 #[test]
 fn in_turns_every_flow_is_tracked_and_each_member_has_its_share_to_a_flow() {
-    let mut story = story(|service| service.scheduler = Scheduler::RoundRobin);
+    let mut story = story(|service| service.scheduler = "round-robin".parse().expect("a scheduler"));
     let flows = story.begin();
     for n in 1..=4 {
         assert_eq!(has(&flows, n), 500, "b{n}");
@@ -282,7 +279,7 @@ fn in_turns_every_flow_is_tracked_and_each_member_has_its_share_to_a_flow() {
 #[test]
 fn in_turns_the_table_is_swept_by_the_idle_time_and_not_by_a_window_of_nothing() {
     let mut story = story(|service| {
-        service.scheduler = Scheduler::RoundRobin;
+        service.scheduler = "round-robin".parse().expect("a scheduler");
         service.window = Some(Duration::ZERO);
     });
     story.begin();

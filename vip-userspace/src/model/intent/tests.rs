@@ -3,9 +3,7 @@
 use std::time::Duration;
 
 use super::*;
-use crate::model::{
-    Affinity, Check, Http, Member, OnDead, Ports, Probe, Protocol, Role, Scheduler, ServiceAddress,
-};
+use crate::model::{Affinity, Check, Http, Member, OnDead, Ports, Probe, Protocol, Role, ServiceAddress};
 
 fn backend(name: &str, addresses: &[&str]) -> Backend {
     let addresses: Vec<IpAddr> = addresses.iter().map(|text| text.parse().expect("an address")).collect();
@@ -307,7 +305,7 @@ fn a_window_has_a_default_and_the_idle_time_is_no_shorter() {
     assert_eq!(times("10.0.0.1:53/udp", |_| {}), (120, 120));
     assert_eq!(times("10.0.0.1:80/tcp", |service| service.window = Some(Duration::from_secs(3))), (3, 3));
     let round_robin = |service: &mut Service| {
-        service.scheduler = Scheduler::RoundRobin;
+        service.scheduler = "round-robin".parse().expect("a scheduler");
         service.window = Some(Duration::ZERO);
     };
     assert_eq!(times("10.0.0.1:53/udp", round_robin), (0, 120));

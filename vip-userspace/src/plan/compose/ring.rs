@@ -7,7 +7,7 @@ use vip_common::{MemberId, tables::Slot};
 
 use crate::{
     model::{Part, Scheduler},
-    ring::{Candidate, MAX_TURNS, RingKey, RingMemory, Terms, scheduler, stand_in},
+    ring::{Candidate, MAX_TURNS, RingKey, RingMemory, Terms, stand_in},
 };
 
 /// What a service's slots are made from.
@@ -176,7 +176,7 @@ fn candidates(recipe: &Recipe) -> Vec<Candidate> {
 }
 
 fn base(recipe: &Recipe, key: &RingKey) -> Arc<[Option<usize>]> {
-    scheduler(recipe.scheduler).ring(&candidates(recipe), recipe.size, key).into()
+    recipe.scheduler.ring(&candidates(recipe), recipe.size, key).into()
 }
 
 fn owners(recipe: &Recipe, base: &[Option<usize>], key: &RingKey) -> Vec<MemberId> {
@@ -194,7 +194,7 @@ fn turn(memory: &mut RingMemory, owners: &[MemberId], recipe: &Recipe, now: Dura
 fn turns(recipe: &Recipe) -> Option<Turns> {
     let eligible: Vec<_> = recipe.members.iter().map(|member| member.part.is_some()).collect();
     let candidates: Vec<_> = recipe.members.iter().map(Ingredient::now).collect();
-    let order = scheduler(recipe.scheduler).turns(&candidates, &eligible)?;
+    let order = recipe.scheduler.turns(&candidates, &eligible)?;
     let order: Vec<_> = order.into_iter().map(|at| id(recipe, Some(at))).collect();
     // Without anybody it is nobody's turn.
     let order = if order.is_empty() { vec![MemberId::NOBODY] } else { order };

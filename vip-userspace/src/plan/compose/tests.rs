@@ -9,7 +9,7 @@ use vip_common::tables::{
 use super::*;
 use crate::model::{
     Admin, Affinity, Answer, Backend, Capacity, Echo, Fragments, Intent, Link, Mac, Member, Neighbour,
-    NoNeighbour, OnDead, Place, Role, Scheduler, Ttl, VipSettings,
+    NoNeighbour, OnDead, Place, Role, Ttl, VipSettings,
 };
 
 mod members;
@@ -239,7 +239,10 @@ fn own_addresses_are_listed_but_for_vips_and_loopback() {
 
 #[test]
 fn turns_have_slots_of_their_own_and_as_many_whole_rounds_as_there_is_room_for() {
-    let mut web = Service { scheduler: Scheduler::RoundRobin, ..service("web", "10.200.0.1:80", &[1, 2, 3]) };
+    let mut web = Service {
+        scheduler: "round-robin".parse().expect("a scheduler"),
+        ..service("web", "10.200.0.1:80", &[1, 2, 3])
+    };
     web.members[0].weight = 200;
     let mut bench = bench([web]);
     let tables = bench.compose();

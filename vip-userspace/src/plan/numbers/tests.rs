@@ -5,7 +5,7 @@ use vip_common::tables::{Member as Entry, MemberEntry};
 
 use super::*;
 use crate::{
-    model::{Backend, Member, Scheduler},
+    model::{Backend, Member},
     plan::addresses,
 };
 
@@ -60,7 +60,7 @@ fn places(numbers: &Numbers, name: &str) -> Places {
 
 #[test]
 fn a_service_has_the_places_that_its_scheduler_and_its_members_ask_for() {
-    let turns = Service { scheduler: Scheduler::RoundRobin, ..service("b", 2, 100) };
+    let turns = Service { scheduler: "round-robin".parse().expect("a scheduler"), ..service("b", 2, 100) };
     let mut peers = service("c", 3, 100);
     peers.members = vec![Member::new(backend(2).name)];
     let intent = intent([service("a", 1, 100), turns, peers]);

@@ -10,12 +10,14 @@ use std::{cmp::Reverse, collections::BinaryHeap};
 
 use vip_common::slot_of;
 
-use super::{Candidate, RingKey, Schedule};
+use super::{Candidate, Definition, RingKey};
 
-/// The default: the ring alone.
-pub(super) struct Maglev;
-
-impl Schedule for Maglev {}
+pub(super) static MAGLEV: Definition = Definition {
+    name: "maglev",
+    about: "the member that a hash of the flow names: nothing to remember, and alike on all directors",
+    ring: maglev,
+    turns: None,
+};
 
 /// Builds the ring of `size` slots: the owner of each, as its index in `members`.
 ///

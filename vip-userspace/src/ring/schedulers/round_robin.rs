@@ -6,29 +6,31 @@
 
 use std::net::IpAddr;
 
-use super::{Candidate, MAX_TURNS, Schedule};
+use super::{Candidate, Definition, MAX_TURNS, maglev};
 
-/// New flows in turn.
-pub(super) struct RoundRobin;
+pub(super) static ROUND_ROBIN: Definition = Definition {
+    name: "round-robin",
+    about: "each member in its turn, by weights: even for few and long flows, and every flow is remembered",
+    ring: maglev,
+    turns: Some(turns),
+};
 
-impl Schedule for RoundRobin {
-    /// The order depends on addresses and weights alone. Each eligible member that has a weight is in it, unless there
-    /// are more of them than turns: then those with the lowest weights are not.
-    fn turns(&self, members: &[Candidate], eligible: &[bool]) -> Option<Vec<usize>> {
-        let mut takers = takers(members, eligible);
-        let all: i64 = takers.iter().map(|taker| taker.weight).sum();
-        let mut turns = Vec::with_capacity(usize::try_from(all).unwrap_or_default());
-        for _ in 0..all {
-            for taker in &mut takers {
-                taker.credit += taker.weight;
-            }
-            // Of equals the first: the lowest address.
-            let Some(best) = takers.iter_mut().rev().max_by_key(|taker| taker.credit) else { break };
-            best.credit -= all;
-            turns.push(best.member);
+/// The order depends on addresses and weights alone. Each eligible member that has a weight is in it, unless there are more of
+/// them than turns: then those with the lowest weights are not.
+fn turns(members: &[Candidate], eligible: &[bool]) -> Vec<usize> {
+    let mut takers = takers(members, eligible);
+    let all: i64 = takers.iter().map(|taker| taker.weight).sum();
+    let mut turns = Vec::with_capacity(usize::try_from(all).unwrap_or_default());
+    for _ in 0..all {
+        for taker in &mut takers {
+            taker.credit += taker.weight;
         }
-        Some(turns)
+        // Of equals the first: the lowest address.
+        let Some(best) = takers.iter_mut().rev().max_by_key(|taker| taker.credit) else { break };
+        best.credit -= all;
+        turns.push(best.member);
     }
+    turns
 }
 
 struct Taker {
@@ -89,7 +91,7 @@ mod tests {
     use crate::ring::testing::members;
 
     fn turns(weights: &[u32], eligible: &[bool]) -> Vec<usize> {
-        RoundRobin.turns(&members(weights.to_vec()), eligible).expect("it takes turns")
+        super::turns(&members(weights.to_vec()), eligible)
     }
 
     #[test]
@@ -114,7 +116,7 @@ mod tests {
         let named = |turns: Vec<usize>, members: &[Candidate]| -> Vec<_> {
             turns.into_iter().map(|member| members[member].address).collect()
         };
-        let reversed = RoundRobin.turns(&turned, &[true; 3]).expect("turns");
+        let reversed = super::turns(&turned, &[true; 3]);
         assert_eq!(named(reversed, &turned), named(turns(&[3, 2, 1], &[true; 3]), &members(vec![3, 2, 1])));
     }
 
