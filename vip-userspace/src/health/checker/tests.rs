@@ -125,7 +125,8 @@ async fn a_server_that_dies_is_told_of_and_told_of_again_when_it_returns() {
     assert!(death.elapsed() <= bound + Duration::from_secs(5), "{:?}", death.elapsed());
     let server = Server::start(address).await;
     assert_eq!(next(&mut verdicts).await, up());
-    assert!(server.accepted() >= 2, "it took rise probes");
+    // It took rise probes; a server may accept one after that has succeeded.
+    server.is_probed(2).await;
 }
 
 #[tokio::test]
