@@ -56,6 +56,15 @@ fn shares(talks: &[Talk]) -> BTreeMap<(SocketAddr, u8), u32> {
     shares
 }
 
+/// The backends of talks by VIP.
+fn homes_by_vip(talks: &[Talk]) -> BTreeMap<SocketAddr, BTreeSet<u8>> {
+    let mut homes: BTreeMap<_, BTreeSet<_>> = BTreeMap::new();
+    for (server, home) in shares(talks).into_keys() {
+        homes.entry(server).or_default().insert(home);
+    }
+    homes
+}
+
 fn assert_none_broke(crowd: &Crowd) {
     let broken: Vec<_> = crowd.talks().into_iter().filter(|talk| talk.ended.is_some()).collect();
     assert!(broken.is_empty(), "{broken:?}");
@@ -133,11 +142,40 @@ fn with_affinity_source_all_ports_of_a_client_go_to_one_backend() -> Result<()> 
     assert_eq!(homes.len(), 12);
     assert!(homes.values().all(|its| its.len() == 1), "{homes:?}");
     assert!(homes.values().collect::<BTreeSet<_>>().len() > 1, "not all to the same one: {homes:?}");
-    // One is drained: the old ones stay, and so do new ones of the same clients while those last.
+    // One is drained: the older ones stay, and new ones of the same clients go elsewhere, each client's to one backend.
     stand.command("backend drain backend1")?;
     for crowd in &crowds {
+        let before = crowd.talks().len();
+        open(crowd, Kind::Tcp, &stand.servers(7), 20)?;
         let now = crowd.mark();
         wait_for("all to speak", SOON, || crowd.have_spoken(&now, 5, None))?;
+        let new = homes_by_vip(&crowd.talks()[before..]);
+        assert!(new.values().all(|its| its.len() == 1 && !its.contains(&1)), "{new:?}");
+        assert_none_broke(crowd);
+    }
+    Ok(())
+}
+
+#[test]
+fn sources_that_take_turns_stay_where_they_are_while_one_is_drained() -> Result<()> {
+    let topology = Topology::builder().clients(6).backends(3);
+    let rest = "affinity = \"source\"\nscheduler = \"round-robin\"";
+    let stand = stand(topology, "tcp", "7", rest, &[7])?;
+    let mut crowds = Vec::new();
+    for client in &stand.topology.clients {
+        let crowd = Crowd::start(&client.namespace, EVERY)?;
+        open(&crowd, Kind::Tcp, &stand.servers(7), 40)?;
+        crowds.push((homes_by_vip(&crowd.talks()), crowd));
+    }
+    let used: BTreeSet<_> = crowds.iter().flat_map(|(homes, _)| homes.values().flatten()).collect();
+    assert!(used.len() > 1, "not all to the same one: {used:?}");
+    stand.command("backend drain backend1")?;
+    for (homes, crowd) in &crowds {
+        assert!(homes.values().all(|its| its.len() == 1), "{homes:?}");
+        open(crowd, Kind::Tcp, &stand.servers(7), 40)?;
+        let now = crowd.mark();
+        wait_for("all to speak", SOON, || crowd.have_spoken(&now, 5, None))?;
+        assert_eq!(&homes_by_vip(&crowd.talks()), homes);
         assert_none_broke(crowd);
     }
     Ok(())

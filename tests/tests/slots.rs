@@ -16,8 +16,8 @@ use vip_userspace::{
     controller::Controller,
     dataplane::{Dataplane as _, fake::FakeDataplane},
     model::{
-        Admin, Affinity, Backend, Capacity, Check, Health, Intent, Mac, Member, Neighbour, OnDead, Place,
-        Probe, Protocol, Scheduler, Service, World,
+        Admin, Affinity, Backend, Capacity, Check, Fragments, Health, Intent, Mac, Member, Neighbour, OnDead,
+        Place, Probe, Protocol, Scheduler, Service, World,
     },
     plan::{Numbers, Tables},
 };
@@ -77,7 +77,9 @@ fn service() -> impl Strategy<Value = Service> {
         prop::sample::select(vec![Affinity::Flow, Affinity::Source { ipv4_prefix: 32, ipv6_prefix: 128 }]);
     let scheduler =
         prop_oneof![Just(Scheduler::default()), prop::sample::select(Scheduler::all().collect::<Vec<_>>()),];
-    (protocol, on_dead, affinity, scheduler).prop_map(|(protocol, on_dead, affinity, scheduler)| {
+    let fragments = prop::sample::select(vec![Fragments::Ports, Fragments::Ports, Fragments::Addresses]);
+    let placing = (affinity, scheduler, fragments);
+    (protocol, on_dead, placing).prop_map(|(protocol, on_dead, (affinity, scheduler, fragments))| {
         let address = format!("10.200.0.1:80/{protocol}").parse().expect("an address");
         Service {
             slots: 61,
@@ -86,6 +88,7 @@ fn service() -> impl Strategy<Value = Service> {
             on_dead,
             affinity,
             scheduler,
+            fragments,
             check: Some(Check { port: Some(80), ..Check::new(Probe::Tcp) }),
             members: (1..=4).map(|n| Member::new(backend(n).name)).collect(),
             ..Service::new("web".parse().expect("a name"), address)
@@ -324,7 +327,10 @@ const FIN: u8 = 1;
 const SYN: u8 = 2;
 const ACK: u8 = 16;
 
-/// A segment of a flow, each of a client of its own; of UDP, a datagram.
+/// Flows so far from each other are of one client.
+const CLIENTS: u8 = 30;
+
+/// A segment of a flow; of UDP, a datagram.
 fn segment(protocol: Protocol, flow: u8, flags: u8, sequence: u32) -> Vec<u8> {
     let mut bytes = vec![0; 54];
     bytes[..6].copy_from_slice(&OWN);
@@ -332,7 +338,7 @@ fn segment(protocol: Protocol, flow: u8, flags: u8, sequence: u32) -> Vec<u8> {
     bytes[14] = 0x45;
     bytes[17] = 40;
     bytes[22] = 64;
-    bytes[26..30].copy_from_slice(&[192, 0, 2, flow]);
+    bytes[26..30].copy_from_slice(&[192, 0, 2, flow % CLIENTS]);
     bytes[30..34].copy_from_slice(&[10, 200, 0, 1]);
     bytes[34..36].copy_from_slice(&(1024 + u16::from(flow)).to_be_bytes());
     bytes[36..38].copy_from_slice(&80_u16.to_be_bytes());

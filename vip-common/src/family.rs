@@ -6,6 +6,7 @@ use crate::{
     FlowKey, Frame, Tables, checksum,
     flow::{Flow, Flow4, Flow6},
     headers::{ICMP, ICMPV6, Ipv4, Ipv6},
+    owner::Place,
     tables::{
         FlowEntry, FlowId4, FlowId6, FragmentId, Service, ServiceKey4, ServiceKey6, WideKey4, WideKey6,
         own_bit4, own_bit6, vip_bit4, vip_bit6,
@@ -68,6 +69,8 @@ pub trait Family {
     fn entry<'a, T: Tables>(tables: &'a T, id: &Self::FlowId) -> Option<T::Entry<'a>>;
     /// Writes the flow's entry.
     fn insert<T: Tables>(tables: &T, id: &Self::FlowId, entry: &FlowEntry, replace: bool) -> bool;
+    /// What the flow table says of a flow of a slot that remembers: the word of a [`Found`](crate::Found).
+    fn found<T: Tables>(tables: &T, service: &Service, id: &Self::FlowId, place: &Place) -> u64;
     /// The datagram of a fragment. Of IPv6 the protocol does not matter (RFC 8200, section 4.5).
     fn fragment_id(
         source: Self::Address,
@@ -177,6 +180,11 @@ impl Family for V4 {
     #[inline(always)]
     fn insert<T: Tables>(tables: &T, id: &FlowId4, entry: &FlowEntry, replace: bool) -> bool {
         tables.insert4(id, entry, replace)
+    }
+
+    #[inline(always)]
+    fn found<T: Tables>(tables: &T, service: &Service, id: &FlowId4, place: &Place) -> u64 {
+        tables.found4(service, id, place)
     }
 
     #[inline(always)]
@@ -293,6 +301,11 @@ impl Family for V6 {
     #[inline(always)]
     fn insert<T: Tables>(tables: &T, id: &FlowId6, entry: &FlowEntry, replace: bool) -> bool {
         tables.insert6(id, entry, replace)
+    }
+
+    #[inline(always)]
+    fn found<T: Tables>(tables: &T, service: &Service, id: &FlowId6, place: &Place) -> u64 {
+        tables.found6(service, id, place)
     }
 
     #[inline(always)]

@@ -9,7 +9,7 @@ use crate::{
         ETHERTYPE_ARP, ETHERTYPE_IPV4, ETHERTYPE_IPV6, ETHERTYPE_SERVICE_VLAN, ETHERTYPE_VLAN, Ethernet,
         ICMPV6, Ipv4, Ipv6, Mac, TCP, UDP,
     },
-    owner::{Unknown, owner_of},
+    owner::owner_of,
     packet::{Part, transport},
     tables::{Egress, Member, MemberId, Service},
 };
@@ -113,7 +113,7 @@ fn place<I: Family, F: Frame, T: Tables>(
         return None;
     }
     // A flow that is to be placed is the full path's: it would be placed twice where this path gives up later.
-    let owner = owner_of::<I, T>(tables, service, &flow, &transport.segment, true, Unknown::Lost);
+    let owner = owner_of::<I, T, false>(tables, service, &flow, &transport.segment, true);
     if owner.member == MemberId::NOBODY {
         return None;
     }

@@ -10,7 +10,7 @@ use crate::{
     flow::Flow,
     hash::slot_of,
     packet::Segment,
-    tables::{Entry as _, FlowEntry, FlowState, Member, MemberId, OnDead, Service, Slot, tick},
+    tables::{Entry as _, FlowEntry, FlowState, Member, MemberId, OnDead, Service, Slot, Terms, tick},
 };
 
 /// How far ahead of its SYN a segment may be that continues it: an initial window, whatever its order.
@@ -24,42 +24,62 @@ pub(crate) struct Owner {
     pub(crate) opens: bool,
 }
 
-/// Whether a flow that is found nowhere is placed.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Unknown {
-    /// It gets a place, which may be written, or be the next turn.
-    Placed,
-    /// Its owner is one that no table has. Asking for it once more changes nothing: who may yet ask must not place it.
-    Lost,
+impl Owner {
+    /// The owner where tables are broken: one that no table has.
+    const LOST: Self = Self { member: MemberId::LOST, opens: false };
+    /// Bit of a word that says: the packet opens the flow.
+    const OPENS: u64 = 1 << 32;
+
+    /// As a word: so much a function in the kernel can return.
+    #[inline(always)]
+    pub(crate) fn word(self) -> u64 {
+        u64::from(self.member.0) | if self.opens { Self::OPENS } else { 0 }
+    }
+
+    /// What [`Owner::word`] made.
+    #[inline(always)]
+    #[expect(clippy::cast_possible_truncation, reason = "the lower half is the id")]
+    pub(crate) fn of_word(word: u64) -> Self {
+        Self { member: MemberId(word as u32), opens: word & Self::OPENS != 0 }
+    }
 }
 
-/// Finds the owner of a flow of a service. Where the packet is only about the flow, nothing is to be `remembered`.
+/// Finds the owner of a flow of a service. Where the packet is only about the flow, nothing is to be `remembered`, and nothing
+/// changes. One that has no place yet gets it if `PLACES`; else it is nobody's, and nothing has changed.
 #[inline(always)]
-pub(crate) fn owner_of<I: Family, T: Tables>(
+pub(crate) fn owner_of<I: Family, T: Tables, const PLACES: bool>(
     tables: &T,
     service: &Service,
     flow: &Flow<I::Address>,
     segment: &Segment,
     remembered: bool,
-    unknown: Unknown,
 ) -> Owner {
-    let lost = Owner { member: MemberId::LOST, opens: false };
-    let Some(key) = tables.flow_key() else { return lost };
-    let flow = seen_by::<I>(service, flow);
-    let index = service.ring_first.wrapping_add(slot_of(I::hash(key, &flow), service.ring_size));
-    let Some(slot) = tables.slot(index) else { return lost };
+    let Some(key) = tables.flow_key() else { return Owner::LOST };
+    let seen = seen_by::<I>(service, flow);
+    let index = service.ring_first.wrapping_add(slot_of(I::hash(key, &seen), service.ring_size));
+    let Some(slot) = tables.slot(index) else { return Owner::LOST };
     if service.ring_size == 0 {
-        return lost;
+        return Owner::LOST;
     }
     // Rule 1: nothing is read, nothing written.
     if !slot.is_tracked() && !service.has(Service::TAKES_TURNS) {
         return Owner { member: slot.current, opens: segment.opens };
     }
-    Place::<I, T> { tables, service, index, slot, id: I::flow_id(&flow, service.id) }
-        .owner(segment, remembered, unknown)
+    // The slot of a source may change while older connections of it live on: each is remembered by itself. Where sources
+    // take turns it is the source that has its place.
+    let known_by = if service.has(Service::TAKES_TURNS) { &seen } else { flow };
+    let id = I::flow_id(known_by, service.id);
+    let place = Place { slot, segment: *segment, index, remembered: remembered.into() };
+    let found = Found(I::found(tables, service, &id, &place));
+    match found.member() {
+        MemberId::NOBODY if PLACES => {
+            Unplaced::<I, T> { tables, service, id: &id, place: &place, found }.owner()
+        }
+        member => Owner { member, opens: segment.opens },
+    }
 }
 
-/// The flow as the service sees it: with source affinity, it is the source.
+/// The flow as the ring sees it: with source affinity, it is the source.
 #[inline(always)]
 fn seen_by<I: Family>(service: &Service, flow: &Flow<I::Address>) -> Flow<I::Address> {
     if service.source_bits == 0 {
@@ -68,70 +88,88 @@ fn seen_by<I: Family>(service: &Service, flow: &Flow<I::Address>) -> Flow<I::Add
     Flow::by_addresses(I::leading(flow.source, service.source_bits), flow.destination, 0)
 }
 
-/// A flow's place in a ring that remembers.
-struct Place<'a, I: Family, T: Tables> {
-    tables: &'a T,
-    service: &'a Service,
-    index: u32,
+/// A packet's place in a ring that remembers. There are no gaps in it: the kernel's verifier wants all that is handed to a
+/// function to have a value.
+#[derive(Clone, Copy)]
+#[repr(C, align(8))]
+pub struct Place {
     slot: Slot,
-    id: I::FlowId,
+    segment: Segment,
+    index: u32,
+    /// 1 if what is in the flow table may change, else 0.
+    remembered: u32,
 }
 
-impl<I: Family, T: Tables> Place<'_, I, T> {
-    /// Rules 2 to 7. A flow's member and generation are checked against the present: nobody's entry counts for nothing.
+/// What was found in the flow table, as a word: so much a function in the kernel can return. The lower half is the member
+/// that the packet goes to, or nobody.
+#[derive(Clone, Copy)]
+pub struct Found(pub u64);
+
+impl Found {
+    /// Nothing, and a table is broken.
+    pub const LOST: Self = Self(MemberId::LOST.0 as u64);
+    /// Bit that says: there is an entry, though it counts for nothing.
+    const IS_THERE: u64 = 1 << 32;
+
     #[inline(always)]
-    fn owner(&self, segment: &Segment, remembered: bool, unknown: Unknown) -> Owner {
-        let Some(terms) = self.tables.terms(self.service.id) else {
-            return Owner { member: MemberId::LOST, opens: false };
-        };
+    #[expect(clippy::cast_possible_truncation, reason = "the lower half is the id")]
+    const fn member(self) -> MemberId {
+        MemberId(self.0 as u32)
+    }
+
+    #[inline(always)]
+    const fn is_there(self) -> bool {
+        self.0 & Self::IS_THERE != 0
+    }
+}
+
+/// Asks the flow table for the owner of a flow: rules 2, 5 and 7, and rule 3 where it decides. In the kernel this is a
+/// function of its own: however it ends, the verifier goes on from there once.
+#[inline(always)]
+pub fn found<I: Family, T: Tables>(tables: &T, service: &Service, id: &I::FlowId, place: &Place) -> Found {
+    let Some(terms) = tables.terms(service.id) else { return Found::LOST };
+    let mut is_there = 0;
+    if let Some(entry) = I::entry(tables, id) {
+        let known = Known { tables, service, place };
+        if let Some(member) = known.owner(&entry, terms) {
+            return Found(member.0.into());
+        }
+        is_there = Found::IS_THERE;
+    }
+    // Rule 3; but a flow that begins anew must not meet the entry of the one before it.
+    let slot = &place.slot;
+    let begins = place.segment.opens && is_there != 0;
+    if slot.current == slot.settled() && !service.has(Service::TAKES_TURNS) && !begins {
+        return Found(slot.current.0.into());
+    }
+    Found(is_there)
+}
+
+/// A flow that has an entry.
+struct Known<'a, T: Tables> {
+    tables: &'a T,
+    service: &'a Service,
+    place: &'a Place,
+}
+
+impl<T: Tables> Known<'_, T> {
+    /// The member of an entry, if the packet goes there. Its member and generation are checked against the present: nobody's
+    /// entry counts for nothing.
+    #[inline(always)]
+    fn owner(&self, entry: &T::Entry<'_>, terms: &Terms) -> Option<MemberId> {
         let now = tick(self.tables.clock());
-        let entry = I::entry(self.tables, &self.id);
-        let is_there = entry.is_some();
-        if let Some(entry) = entry {
-            let flow = entry.flow();
-            if flow.slot == self.index
-                && !flow.is_over(now, terms.idle)
-                && let Some(member) = self.state_of(&flow)
-                && let Some(next) = self.next(&flow, member, segment)
-            {
-                if remembered {
-                    entry.advance(next);
-                }
-                if remembered && flow.is_stale(now, terms.idle) {
-                    entry.touch(now);
-                }
-                return Owner { member: flow.member, opens: segment.opens };
+        let flow = entry.flow();
+        if flow.slot != self.place.index || flow.is_over(now, terms.idle) {
+            return None;
+        }
+        let next = self.next(&flow, self.state_of(&flow)?)?;
+        if self.place.remembered != 0 {
+            entry.advance(next);
+            if flow.is_stale(now, terms.idle) {
+                entry.touch(now);
             }
         }
-        let takes_turns = self.service.has(Service::TAKES_TURNS);
-        let settled = self.slot.settled();
-        let is_new = segment.opens || (takes_turns && !segment.connected);
-        // Rule 3; but a flow that begins anew must not meet the entry of the one before it.
-        if self.slot.current == settled && !takes_turns && !(is_new && is_there) {
-            return Owner { member: self.slot.current, opens: segment.opens };
-        }
-        if unknown == Unknown::Lost {
-            return Owner { member: MemberId::LOST, opens: false };
-        }
-        let older = if self.owns(settled) { settled } else { self.slot.current };
-        // Only who is new takes a turn.
-        let newer = if takes_turns && is_new { self.turn() } else { self.slot.current };
-        // Who drains gets no new flow, though nobody else does either.
-        if is_new && newer == MemberId::NOBODY {
-            return Owner { member: MemberId::NOBODY, opens: segment.opens };
-        }
-        let wanted = if is_new { newer } else { older };
-        // Rule 15: over its budget a flow is not written, and lives where the ring alone finds it again.
-        let may_write = remembered && self.is_alive(wanted) && self.tables.may_insert(self.service.id, terms);
-        if !may_write {
-            let member = if is_new && !self.is_alive(settled) { self.slot.current } else { older };
-            return Owner { member, opens: segment.opens };
-        }
-        // Rules 4 and 6.
-        let pending = is_new && segment.connected;
-        let state = if pending { FlowState::Pending } else { FlowState::Firm };
-        let member = self.write(wanted, state, segment, now, is_there);
-        Owner { member, opens: is_new || (!segment.connected && !is_there) }
+        Some(flow.member)
     }
 
     /// The state of the member of an entry; `None` if the entry is of an older generation.
@@ -143,8 +181,9 @@ impl<I: Family, T: Tables> Place<'_, I, T> {
 
     /// Whether the packet goes to the member of an entry, and how far that entry is then.
     #[inline(always)]
-    fn next(&self, flow: &FlowEntry, member: Member, segment: &Segment) -> Option<FlowState> {
-        let state = if segment.closes { FlowState::Closing } else { FlowState::Firm };
+    fn next(&self, flow: &FlowEntry, member: Member) -> Option<FlowState> {
+        let segment = &self.place.segment;
+        let state = if closes(self.service, segment) { FlowState::Closing } else { FlowState::Firm };
         let keeps = self.service.on_dead == OnDead::Keep as u8;
         if flow.is_pending() {
             // Rule 5, and the other half of rule 4: a new SYN starts anew.
@@ -155,7 +194,9 @@ impl<I: Family, T: Tables> Place<'_, I, T> {
                 return Some(FlowState::Pending);
             }
             let continues = !segment.opens && segment.connected && ahead.wrapping_sub(1) < CONTINUES;
-            return (continues && (member.is_alive() || keeps)).then_some(state);
+            // What is only about the flow continues nothing, and says nothing of what it has seen.
+            let about = self.place.remembered == 0;
+            return ((continues || about) && (member.is_alive() || keeps)).then_some(state);
         }
         if segment.opens {
             // Rule 7: a forged SYN moves nothing.
@@ -166,11 +207,71 @@ impl<I: Family, T: Tables> Place<'_, I, T> {
         // Rules 2 and 10: where the dead are not moved from, they keep their flows.
         (member.is_alive() || self.service.on_dead != OnDead::Move as u8).then_some(state)
     }
+}
 
-    /// True for a member that has older flows: it is not down, or the dead are not moved from.
+/// True where one entry is all connections of a source, or between two addresses. Then nobody can tell what a segment
+/// continues or ends: they are placed as datagrams are.
+#[inline(always)]
+const fn is_merged(service: &Service) -> bool {
+    let of_sources = service.source_bits != 0 && service.has(Service::TAKES_TURNS);
+    of_sources || service.has(Service::BY_ADDRESSES)
+}
+
+/// True for a packet after which the flow may be over.
+#[inline(always)]
+const fn closes(service: &Service, segment: &Segment) -> bool {
+    segment.closes && !is_merged(service)
+}
+
+/// A flow without an entry that counts.
+struct Unplaced<'a, I: Family, T: Tables> {
+    tables: &'a T,
+    service: &'a Service,
+    id: &'a I::FlowId,
+    place: &'a Place,
+    found: Found,
+}
+
+impl<I: Family, T: Tables> Unplaced<'_, I, T> {
+    /// Rules 4 and 6: gives the flow a place.
     #[inline(always)]
-    fn owns(&self, member: MemberId) -> bool {
-        member != MemberId::NOBODY && (self.service.on_dead != OnDead::Move as u8 || self.is_alive(member))
+    fn owner(&self) -> Owner {
+        let Some(terms) = self.tables.terms(self.service.id) else { return Owner::LOST };
+        let Place { segment, slot, remembered, .. } = *self.place;
+        let (is_merged, is_there) = (is_merged(self.service), self.found.is_there());
+        let takes_turns = self.service.has(Service::TAKES_TURNS);
+        let settled = slot.settled();
+        let settled_lives = self.is_alive(settled);
+        // Where the dead are not moved from, they have their older flows still.
+        let keeps_older = settled_lives || self.service.on_dead != OnDead::Move as u8;
+        let older = if keeps_older && settled != MemberId::NOBODY { settled } else { slot.current };
+        // Of merged flows nobody can tell what is new, but where all older ones are lost.
+        let has_older = settled_lives || self.service.on_dead == OnDead::Keep as u8;
+        let may_be_new = takes_turns || is_there || !is_merged || !has_older;
+        let is_new = (segment.opens && may_be_new) || (takes_turns && !segment.connected);
+        // Only who is new, and will be remembered, takes a turn.
+        let turns = takes_turns && is_new && remembered != 0;
+        let newer = if turns { self.turn() } else { slot.current };
+        // Who drains gets no new flow, though nobody else does either.
+        if is_new && matches!(newer, MemberId::NOBODY | MemberId::LOST) {
+            return Owner { member: newer, opens: segment.opens };
+        }
+        let wanted = if is_new { newer } else { older };
+        // Rule 15: over its budget a flow is not written, and lives where the ring alone finds it again.
+        let may_write =
+            remembered != 0 && self.is_alive(wanted) && self.tables.may_insert(self.service.id, terms);
+        if !may_write {
+            let member = if is_new && !settled_lives { slot.current } else { older };
+            return Owner { member, opens: segment.opens };
+        }
+        let state = match (is_new && segment.connected && !is_merged, closes(self.service, &segment)) {
+            (true, _) => FlowState::Pending,
+            (false, true) => FlowState::Closing,
+            (false, false) => FlowState::Firm,
+        };
+        let member = self.write(wanted, state);
+        let opens = segment.opens || is_new || (!segment.connected && !is_there);
+        Owner { member, opens }
     }
 
     #[inline(always)]
@@ -184,35 +285,31 @@ impl<I: Family, T: Tables> Place<'_, I, T> {
         let turn = self.tables.turn(self.service.id, self.service.turns_size);
         let index = self.service.turns_first.wrapping_add(turn);
         match self.tables.slot(index) {
-            Some(slot) if self.service.turns_size != 0 => slot.current,
-            _ => self.slot.current,
+            _ if self.service.turns_size == 0 => self.place.slot.current,
+            Some(slot) => slot.current,
+            None => MemberId::LOST,
         }
     }
 
     /// Writes an entry, and says whose the flow is now: of two that are written at once the first one counts.
     #[inline(always)]
-    fn write(
-        &self,
-        member: MemberId,
-        state: FlowState,
-        segment: &Segment,
-        now: u32,
-        replace: bool,
-    ) -> MemberId {
+    fn write(&self, member: MemberId, state: FlowState) -> MemberId {
         let entry = FlowEntry {
             member,
             generation: self.tables.generation(member).unwrap_or_default(),
-            slot: self.index,
-            sequence: segment.sequence,
-            seen: now,
+            slot: self.place.index,
+            sequence: self.place.segment.sequence,
+            seen: tick(self.tables.clock()),
             state: state as u32,
         };
-        if I::insert(self.tables, &self.id, &entry, replace) || !self.service.has(Service::TAKES_TURNS) {
+        if I::insert(self.tables, self.id, &entry, self.found.is_there())
+            || !self.service.has(Service::TAKES_TURNS)
+        {
             return member;
         }
-        match I::entry(self.tables, &self.id) {
+        match I::entry(self.tables, self.id) {
             Some(first) => first.flow().member,
-            None => self.slot.current,
+            None => self.place.slot.current,
         }
     }
 }

@@ -12,7 +12,7 @@ use crate::{
 };
 
 /// Extension headers that are looked behind. With more of them a packet is placed by its addresses.
-const MAX_EXTENSIONS: usize = 6;
+pub(crate) const MAX_EXTENSIONS: usize = 6;
 /// More than six extension headers are long, in bytes: the verifier asks for a bound.
 pub(crate) const FARTHEST: usize = 14 + 8 + 40 + MAX_EXTENSIONS * 2048;
 
@@ -97,32 +97,14 @@ impl<Address: bytemuck::Zeroable> Packet<Address> {
     }
 }
 
-/// What is behind the IP header and its extensions.
-#[derive(Clone, Copy)]
-pub struct Behind {
-    protocol: u8,
-    unknown: bool,
-    part: Part,
-    id: [u8; 4],
-    payload: usize,
-    end: usize,
-}
-
-/// Reads an IP header at `at` and looks behind its extensions, up to the transport header, which is not read yet. A `quote`,
-/// within an ICMP error, may stop anywhere.
-///
-/// # Errors
-/// The reason to drop the packet.
+/// Reads an IP header at `at`, and nothing behind it: there may be extension headers. `None` where a length is too short for
+/// the header itself.
 #[inline(always)]
-pub(crate) fn read<I: Layout, F: Frame>(
-    frame: &mut F,
-    at: usize,
-    header: &I::Header,
-    quote: bool,
-) -> Result<Packet<I::Address>, Reason> {
-    let Behind { protocol, unknown, part, id, payload, end } = I::behind(frame, at, header, quote)?;
+pub(crate) fn read<I: Layout>(at: usize, header: &I::Header) -> Option<Packet<I::Address>> {
+    let Behind { protocol, part, id, payload, end } = I::behind(at, header)?;
     let flow = Flow::by_addresses(I::source(header), I::destination(header), protocol);
-    Ok(Packet { flow, has_ports: false, unknown, segment: Segment::DATAGRAM, part, id, payload, end })
+    let segment = Segment::DATAGRAM;
+    Some(Packet { flow, has_ports: false, unknown: false, segment, part, id, payload, end })
 }
 
 impl<Address> Packet<Address> {
@@ -151,11 +133,11 @@ impl<Address> Packet<Address> {
         Ok(())
     }
 
-    /// Reads the ports of a packet that is quoted up to `end`: 8 bytes of the transport header are quoted at least
-    /// (RFC 792), and these four are enough.
+    /// Reads the ports of a packet that is quoted: 8 bytes of the transport header are quoted at least (RFC 792), and these
+    /// four are enough.
     #[inline(always)]
-    pub(crate) fn read_quoted_ports<F: Frame>(&mut self, frame: &F, end: usize) {
-        if !self.shows_ports() || self.payload + 4 > end {
+    pub(crate) fn read_quoted_ports<F: Frame>(&mut self, frame: &F) {
+        if !self.shows_ports() || self.payload + 4 > self.end {
             return;
         }
         if let Some([source_port, destination_port]) = frame.read::<[[u8; 2]; 2]>(self.payload) {
@@ -242,28 +224,25 @@ pub(crate) fn transport<F: Frame>(
     }
 }
 
+/// What an IP header says of what is behind it.
+#[derive(Clone, Copy)]
+pub struct Behind {
+    protocol: u8,
+    part: Part,
+    id: [u8; 4],
+    payload: usize,
+    end: usize,
+}
+
 /// How the two families say what is behind their headers.
 pub trait Layout: Family {
-    /// Looks behind the header at `at` and its extensions.
-    ///
-    /// # Errors
-    /// The reason to drop the packet.
-    fn behind<F: Frame>(
-        frame: &mut F,
-        at: usize,
-        header: &Self::Header,
-        quoted: bool,
-    ) -> Result<Behind, Reason>;
+    /// What the header at `at` says. `None` where a length is too short for the header itself.
+    fn behind(at: usize, header: &Self::Header) -> Option<Behind>;
 }
 
 impl Layout for V4 {
     #[inline(always)]
-    fn behind<F: Frame>(frame: &mut F, at: usize, ip: &Ipv4, quoted: bool) -> Result<Behind, Reason> {
-        let (header, packet) = (ip.header_len(), ip.packet_len());
-        let end = at + packet;
-        if header < size_of::<Ipv4>() || (!quoted && (packet < header || !reaches(frame, end))) {
-            return Err(Reason::Malformed);
-        }
+    fn behind(at: usize, ip: &Ipv4) -> Option<Behind> {
         let fragment = u16::from_be_bytes(ip.fragment);
         let part = match (fragment & 0x1fff != 0, fragment & 0x2000 != 0) {
             (true, _) => Part::Later,
@@ -271,60 +250,65 @@ impl Layout for V4 {
             (false, false) => Part::Whole,
         };
         let [high, low] = ip.id;
-        let id = [high, low, 0, 0];
-        Ok(Behind { protocol: ip.protocol, unknown: false, part, id, payload: at + header, end })
+        let (payload, end) = (at + ip.header_len(), at + ip.packet_len());
+        let fits = ip.header_len() >= size_of::<Ipv4>();
+        fits.then_some(Behind { protocol: ip.protocol, part, id: [high, low, 0, 0], payload, end })
     }
 }
 
 impl Layout for V6 {
     #[inline(always)]
-    fn behind<F: Frame>(frame: &mut F, at: usize, ip: &Ipv6, quoted: bool) -> Result<Behind, Reason> {
-        let mut payload = at + size_of::<Ipv6>();
+    fn behind(at: usize, ip: &Ipv6) -> Option<Behind> {
+        let payload = at + size_of::<Ipv6>();
         let end = payload + ip.payload_len();
-        if !quoted && !reaches(frame, end) {
-            return Err(Reason::Malformed);
-        }
-        let (mut protocol, mut part, mut id) = (ip.next_header, Part::Whole, [0; 4]);
-        for _ in 0..MAX_EXTENSIONS {
-            if !is_extension(protocol) || part == Part::Later {
-                break;
-            }
-            let cut = if part == Part::First { Reason::TinyFragment } else { Reason::Malformed };
-            if protocol == FRAGMENT {
-                let Some(fragment) = frame.read::<Fragment6>(payload) else { return Err(cut) };
-                let offset = u16::from_be_bytes(fragment.offset);
-                id = fragment.id;
-                part = match (offset & 0xfff8 != 0, offset & 1 != 0) {
-                    (true, _) => Part::Later,
-                    (false, true) => Part::First,
-                    // An atomic fragment is a whole packet (RFC 6946).
-                    (false, false) => part,
-                };
-                protocol = fragment.next_header;
-                payload += size_of::<Fragment6>();
-            } else {
-                let Some(extension) = frame.read::<Extension>(payload) else { return Err(cut) };
-                let length = usize::from(extension.length);
-                payload += if protocol == AUTHENTICATION { (length + 2) * 4 } else { (length + 1) * 8 };
-                protocol = extension.next_header;
-            }
-            if payload > FARTHEST || (!quoted && payload > end) {
-                return Err(cut);
-            }
-        }
-        // The fragments' payload type is not known where later headers name it: then addresses must do.
-        let unknown = is_extension(protocol);
-        Ok(Behind { protocol, unknown, part, id, payload, end })
+        Some(Behind { protocol: ip.next_header, part: Part::Whole, id: [0; 4], payload, end })
     }
 }
 
+impl<Address> Packet<Address> {
+    /// True while an IPv6 extension header is next that may be looked behind.
+    #[inline(always)]
+    pub(crate) fn is_extended(&self) -> bool {
+        is_extension(self.flow.protocol) && self.part != Part::Later
+    }
+
+    /// Looks behind one extension header. `None`, and nothing changed, where the packet ends before it does.
+    #[inline(always)]
+    pub(crate) fn look_behind<F: Frame>(&mut self, frame: &F) -> Option<()> {
+        let at = self.payload_at()?;
+        let (header, payload, part, id) = if self.flow.protocol == FRAGMENT {
+            let fragment = frame.read::<Fragment6>(at)?;
+            let offset = u16::from_be_bytes(fragment.offset);
+            let part = match (offset & 0xfff8 != 0, offset & 1 != 0) {
+                (true, _) => Part::Later,
+                (false, true) => Part::First,
+                // An atomic fragment is a whole packet (RFC 6946).
+                (false, false) => self.part,
+            };
+            (fragment.next_header, at + size_of::<Fragment6>(), part, fragment.id)
+        } else {
+            let extension = frame.read::<Extension>(at)?;
+            let length = usize::from(extension.length);
+            let is_short = self.flow.protocol == AUTHENTICATION;
+            let length = if is_short { (length + 2) * 4 } else { (length + 1) * 8 };
+            (extension.next_header, at + length, self.part, self.id)
+        };
+        if payload > self.end {
+            return None;
+        }
+        (self.flow.protocol, self.payload, self.part, self.id) = (header, payload, part, id);
+        Some(())
+    }
+}
+
+/// True for an IPv6 extension header. Where one is left, the payload's protocol is not known.
 #[inline(always)]
-const fn is_extension(protocol: u8) -> bool {
+pub(crate) const fn is_extension(protocol: u8) -> bool {
     matches!(protocol, HOP_BY_HOP | ROUTING | FRAGMENT | AUTHENTICATION | DESTINATION_OPTIONS)
 }
 
 /// True if the frame is at least `end` bytes long.
 #[inline(always)]
-fn reaches<F: Frame>(frame: &mut F, end: usize) -> bool {
+pub(crate) fn reaches<F: Frame>(frame: &mut F, end: usize) -> bool {
     end <= frame.len() || end <= frame.whole_len()
 }

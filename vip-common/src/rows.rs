@@ -11,7 +11,7 @@ use crate::{
     family::Family,
     flow::Flow,
     headers::Icmp,
-    packet::{self, Layout, Packet, Part, Segment},
+    packet::{self, Layout, MAX_EXTENSIONS, Packet, Part, Segment, is_extension},
     tables::{FragmentId, MemberId, Service, Station},
 };
 
@@ -25,10 +25,14 @@ pub enum Row {
     To,
     /// It is to no service, and answered so.
     Refused,
-    /// It is an ICMP error: what it quotes must be read, then it has another row.
+    /// It is an ICMP error: what it quotes must be read.
     Error,
+    /// It is an echo request that is to be answered.
+    Echo,
     /// It was read: its row is to be found.
     Read,
+    /// It was read up to an IPv6 extension header.
+    Extended,
 }
 
 /// A packet, and what was found out about it. Its parts are aligned as the kernel's verifier wants its stack to be.
@@ -63,7 +67,7 @@ impl<Address: Zeroable> Case<Address> {
             found: MemberId::NOBODY,
             expired: false,
             own: false,
-            about: About::Unasked,
+            about: About::Itself,
         }
     }
 
@@ -72,14 +76,24 @@ impl<Address: Zeroable> Case<Address> {
         self.action = action;
         Row::Gets
     }
+
+    /// Whether an extension header of the packet is next.
+    #[inline(always)]
+    fn next_header<I: Family>(&self) -> Row {
+        if I::EXTENDS && self.packet.is_extended() { Row::Extended } else { Row::Read }
+    }
+
+    /// What a first fragment gets that is too short for its headers.
+    #[inline(always)]
+    fn tiny_fragment(&mut self) -> Row {
+        self.gets(Action::drop(if self.expired { Reason::TtlExpired } else { Reason::TinyFragment }))
+    }
 }
 
 /// What a packet is about.
 #[derive(Clone, Copy, PartialEq, Eq)]
 #[repr(u8)]
 enum About {
-    /// Not known yet.
-    Unasked,
     /// Itself.
     Itself,
     /// An echo is asked for.
@@ -113,13 +127,22 @@ pub(crate) fn read<I: Layout, F: Frame, T: Tables>(
     }
     case.expired = I::hops(&header) <= 1;
     case.own = I::is_own(tables, source);
-    match packet::read::<I, F>(frame, arrival.network, &header, false) {
-        Ok(packet) => {
+    match packet::read::<I>(arrival.network, &header) {
+        Some(packet) if packet.payload <= packet.end && packet::reaches(frame, packet.end) => {
             case.packet = packet;
-            Row::Read
+            case.next_header::<I>()
         }
-        Err(Reason::TinyFragment) if case.expired => case.gets(Action::drop(Reason::TtlExpired)),
-        Err(reason) => case.gets(Action::drop(reason)),
+        _ => case.gets(Action::drop(Reason::Malformed)),
+    }
+}
+
+/// Looks behind one extension header of an IPv6 packet: its row, if that is clear then, [`Row::Extended`] or [`Row::Read`].
+#[inline(always)]
+pub(crate) fn look_behind<I: Layout, F: Frame>(frame: &F, case: &mut Case<I::Address>) -> Row {
+    match case.packet.look_behind(frame) {
+        Some(()) => case.next_header::<I>(),
+        None if case.packet.part == Part::First => case.tiny_fragment(),
+        None => case.gets(Action::drop(Reason::Malformed)),
     }
 }
 
@@ -127,13 +150,23 @@ pub(crate) fn read<I: Layout, F: Frame, T: Tables>(
 /// was sent to is who sends the flow. True if there is one.
 #[inline(always)]
 pub(crate) fn read_quoted<I: Layout, F: Frame>(frame: &mut F, case: &mut Case<I::Address>) -> bool {
-    let quote = quoted::<I, F>(frame, &case.packet);
-    case.about = About::Itself;
-    if let Some(packet) = quote {
-        case.packet = packet;
-        case.about = About::Flow;
+    let Some(packet) = quoted::<I, F>(frame, &case.packet) else { return false };
+    case.packet = packet;
+    case.about = About::Flow;
+    true
+}
+
+/// Answers an echo request.
+#[inline(always)]
+pub(crate) fn answer_echo<I: Echo, F: Frame, T: Tables>(
+    frame: &mut F,
+    tables: &T,
+    case: &mut Case<I::Address>,
+) -> Row {
+    if let (Some(arrival), Some(payload)) = (Arrival::of(frame, tables), case.packet.payload_at()) {
+        case.action = echo::answer::<I, F>(frame, &arrival, payload);
     }
-    case.about == About::Flow
+    Row::Gets
 }
 
 #[inline(always)]
@@ -143,12 +176,16 @@ fn quoted<I: Layout, F: Frame>(frame: &mut F, packet: &Packet<I::Address>) -> Op
     if at + size_of::<I::Header>() > packet.end || I::source(&header) != packet.flow.destination {
         return None;
     }
-    let mut quote = packet::read::<I, F>(frame, at, &header, true).ok()?;
-    // What was read behind the quote's end, in padding, is not the quote's.
-    if quote.payload > packet.end {
-        return None;
+    let mut quote = packet::read::<I>(at, &header)?;
+    // It may stop anywhere: what is behind its end, in padding, is not the quote's.
+    quote.end = packet.end;
+    for _ in 0..MAX_EXTENSIONS {
+        if !I::EXTENDS || !quote.is_extended() || quote.look_behind(frame).is_none() {
+            break;
+        }
     }
-    quote.read_quoted_ports(frame, packet.end);
+    quote.unknown = I::EXTENDS && is_extension(quote.flow.protocol);
+    quote.read_quoted_ports(frame);
     let flow = Flow {
         source: quote.flow.destination,
         destination: quote.flow.source,
@@ -159,37 +196,40 @@ fn quoted<I: Layout, F: Frame>(frame: &mut F, packet: &Packet<I::Address>) -> Op
     Some(Packet { flow, segment: Segment::DATAGRAM, ..quote })
 }
 
+/// Reads the transport header: the packet's row, if that is clear then, [`Row::Error`] or [`Row::Read`].
+#[inline(always)]
+pub(crate) fn read_transport<I: Echo, F: Frame>(frame: &F, case: &mut Case<I::Address>) -> Row {
+    case.packet.unknown = I::EXTENDS && is_extension(case.packet.flow.protocol);
+    match case.packet.read_transport(frame) {
+        Ok(()) => {}
+        Err(Reason::TinyFragment) => return case.tiny_fragment(),
+        Err(reason) => return case.gets(Action::drop(reason)),
+    }
+    let Packet { flow, part, unknown, end, .. } = case.packet;
+    if flow.protocol != I::ICMP || part != Part::Whole || unknown {
+        return Row::Read;
+    }
+    let at = case.packet.payload_at().filter(|at| at + size_of::<Icmp>() <= end);
+    let Some(message) = at.and_then(|at| frame.read::<Icmp>(at)) else {
+        return case.gets(Action::drop(Reason::Malformed));
+    };
+    if message.kind == I::REQUEST && message.code == 0 {
+        case.about = About::Echo;
+    }
+    if I::is_error(message.kind) { Row::Error } else { Row::Read }
+}
+
 /// The row of a packet that was read.
 #[inline(always)]
-pub(crate) fn row_of<I: Echo, F: Frame, T: Tables>(
-    frame: &mut F,
+pub(crate) fn row_of<I: Family, F: Frame, T: Tables>(
+    frame: &F,
     tables: &T,
     case: &mut Case<I::Address>,
 ) -> Row {
     let Some(arrival) = Arrival::of(frame, tables) else {
         return case.gets(Action::pass(Reason::NotForUs));
     };
-    let Packet { flow, part, unknown, end, .. } = case.packet;
-    if case.about == About::Unasked {
-        case.about = About::Itself;
-        match case.packet.read_transport(frame) {
-            Ok(()) => {}
-            Err(Reason::TinyFragment) if case.expired => return case.gets(Action::drop(Reason::TtlExpired)),
-            Err(reason) => return case.gets(Action::drop(reason)),
-        }
-        if flow.protocol == I::ICMP && part == Part::Whole && !unknown {
-            let at = case.packet.payload_at().filter(|at| at + size_of::<Icmp>() <= end);
-            let Some(message) = at.and_then(|at| frame.read::<Icmp>(at)) else {
-                return case.gets(Action::drop(Reason::Malformed));
-            };
-            if message.kind == I::REQUEST && message.code == 0 {
-                case.about = About::Echo;
-            } else if I::is_error(message.kind) {
-                return Row::Error;
-            }
-        }
-    }
-    let Some(vip) = I::vip(tables, flow.destination) else {
+    let Some(vip) = I::vip(tables, case.packet.flow.destination) else {
         return case.gets(Action::pass(Reason::NoVip));
     };
     let service = service_of::<I, T>(tables, vip, &case.packet);
@@ -201,11 +241,8 @@ pub(crate) fn row_of<I: Echo, F: Frame, T: Tables>(
         return case.gets(Action::bounced(station.map_or(MemberId::NOBODY, |station| station.member)));
     }
     if case.about == About::Echo && !vip.has(Service::FORWARDS_ECHO) {
-        let payload = case.packet.payload_at();
-        return case.gets(match payload {
-            Some(payload) if vip.has(Service::ANSWERS_ECHO) => echo::answer::<I, F>(frame, &arrival, payload),
-            _ => Action::drop(Reason::NoBackend),
-        });
+        case.action = Action::drop(Reason::NoBackend);
+        return if vip.has(Service::ANSWERS_ECHO) { Row::Echo } else { Row::Gets };
     }
     to_service::<I, T>(tables, &arrival, vip, service, case)
 }

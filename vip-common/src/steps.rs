@@ -11,25 +11,28 @@ use crate::{
     deliver::deliver,
     echo::Echo,
     family::Family,
-    owner::{Owner, Unknown, owner_of},
-    packet::{Layout, Packet, Part},
+    owner::{Owner, owner_of},
+    packet::{Layout, MAX_EXTENSIONS, Packet, Part},
     reset::{Resets, dropped_instead, reset},
     rows::{self, Case, Row, fragment_id, row_of},
     tables::{FragmentOwner, MemberId, Service},
 };
 
-/// Bit of [`Steps::owner`] that says: the packet opens the flow.
-const OPENS: u64 = 1 << 32;
-
 /// The steps, however they are called. Each returns a word at most: so much a function in the kernel can return.
 pub trait Steps<I: Family> {
-    /// Reads the packet: its row, or [`Row::Read`].
+    /// Reads the packet: its row, [`Row::Extended`] or [`Row::Read`].
     fn read(&mut self, case: &mut Case<I::Address>) -> Row;
+    /// Looks behind one IPv6 extension header: as [`Steps::read`].
+    fn look_behind(&mut self, case: &mut Case<I::Address>) -> Row;
+    /// Reads the transport header: the packet's row, [`Row::Error`] or [`Row::Read`].
+    fn read_transport(&mut self, case: &mut Case<I::Address>) -> Row;
     /// Reads the packet that an ICMP error quotes; true if that is about a flow.
     fn read_quoted(&mut self, case: &mut Case<I::Address>) -> bool;
-    /// Finds the row of a packet that was read: [`Row::Error`] until what it quotes was read, too.
+    /// Finds the row of a packet that was read.
     fn row(&mut self, case: &mut Case<I::Address>) -> Row;
-    /// Finds the owner of the flow: its id, and above it whether the packet opens the flow.
+    /// Answers an echo request.
+    fn answer_echo(&mut self, case: &mut Case<I::Address>) -> Row;
+    /// Finds the owner of the flow: an [`Owner::word`].
     fn owner(&mut self, case: &Case<I::Address>) -> u64;
     /// Hands the packet to the owner; true if a member got it. Where a reset is due, the case's action says so, and nothing
     /// has been done.
@@ -45,12 +48,23 @@ pub trait Steps<I: Family> {
 pub fn take<I: Family, S: Steps<I>>(steps: &mut S) -> Action {
     let mut case = Case::new();
     let mut row = steps.read(&mut case);
-    if row == Row::Read {
-        row = steps.row(&mut case);
+    for _ in 0..MAX_EXTENSIONS {
+        if !I::EXTENDS || row != Row::Extended {
+            break;
+        }
+        row = steps.look_behind(&mut case);
+    }
+    if matches!(row, Row::Read | Row::Extended) {
+        row = steps.read_transport(&mut case);
     }
     if row == Row::Error {
         steps.read_quoted(&mut case);
+    }
+    if matches!(row, Row::Read | Row::Error) {
         row = steps.row(&mut case);
+    }
+    if row == Row::Echo {
+        row = steps.answer_echo(&mut case);
     }
     match row {
         Row::To => {
@@ -63,7 +77,7 @@ pub fn take<I: Family, S: Steps<I>>(steps: &mut S) -> Action {
             }
         }
         Row::Refused => case.action = Action::drop(Reason::ResetUnknownPort),
-        Row::Gets | Row::Error | Row::Read => return case.action,
+        _ => return case.action,
     }
     let wanted = case.action.reason;
     if dropped_instead(wanted).is_none() {
@@ -95,6 +109,21 @@ impl<I: Layout + Echo + Resets, F: Frame, T: Tables> Steps<I> for Inline<'_, F, 
     }
 
     #[inline(always)]
+    fn look_behind(&mut self, case: &mut Case<I::Address>) -> Row {
+        rows::look_behind::<I, F>(self.frame, case)
+    }
+
+    #[inline(always)]
+    fn read_transport(&mut self, case: &mut Case<I::Address>) -> Row {
+        rows::read_transport::<I, F>(self.frame, case)
+    }
+
+    #[inline(always)]
+    fn answer_echo(&mut self, case: &mut Case<I::Address>) -> Row {
+        rows::answer_echo::<I, F, T>(self.frame, self.tables, case)
+    }
+
+    #[inline(always)]
     fn read_quoted(&mut self, case: &mut Case<I::Address>) -> bool {
         rows::read_quoted::<I, F>(self.frame, case)
     }
@@ -105,10 +134,9 @@ impl<I: Layout + Echo + Resets, F: Frame, T: Tables> Steps<I> for Inline<'_, F, 
     }
 
     #[inline(always)]
-    #[expect(clippy::cast_possible_truncation, reason = "the lower half is the id")]
     fn hand_over(&mut self, case: &mut Case<I::Address>, owner: u64) -> bool {
         let Some(arrival) = Arrival::of(self.frame, self.tables) else { return false };
-        let owner = Owner { member: MemberId(owner as u32), opens: owner & OPENS != 0 };
+        let owner = Owner::of_word(owner);
         let action = deliver::<I, F, T>(self.frame, self.tables, &arrival, &case.service, owner);
         let of_peers = case.service.peers_first != 0 && case.service.ring_first == case.service.peers_first;
         case.action = if action.is_forwarded() {
@@ -136,8 +164,9 @@ impl<I: Layout + Echo + Resets, F: Frame, T: Tables> Steps<I> for Inline<'_, F, 
 #[inline(always)]
 pub fn owner<I: Family, T: Tables>(tables: &T, case: &Case<I::Address>) -> u64 {
     let Packet { flow, segment, .. } = &case.packet;
-    let owner = owner_of::<I, T>(tables, &case.service, flow, segment, case.remembered, Unknown::Placed);
-    u64::from(owner.member.0) | if owner.opens && case.remembered { OPENS } else { 0 }
+    let Owner { member, opens } =
+        owner_of::<I, T, true>(tables, &case.service, flow, segment, case.remembered);
+    Owner { member, opens: opens && case.remembered }.word()
 }
 
 /// [`Steps::remember_first`], which needs no frame.

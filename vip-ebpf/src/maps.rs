@@ -10,7 +10,7 @@ use aya_ebpf::{
 };
 use bytemuck::cast;
 use vip_common::{
-    Action, FlowKey, Reason, Tables,
+    Action, FlowKey, Place, Reason, Tables,
     headers::Mac,
     tables::{
         ANSWERS_A_TICK, Egress, EgressId, Entry, FlowEntry, FlowId4, FlowId6, FlowState, FragmentId,
@@ -19,6 +19,8 @@ use vip_common::{
         WideKey6,
     },
 };
+
+use crate::steps::{director_found4, director_found6};
 
 /// `BPF_F_NO_PREALLOC`: a replaced entry lives until its last reader is done, instead of being reused at once.
 const NO_PREALLOC: usize = 1;
@@ -263,6 +265,16 @@ impl Tables for KernelTables {
     fn remember_fragment(&self, id: &FragmentId, owner: &FragmentOwner) {
         // Without room its later fragments count as come before it.
         let _ = FRAGMENTS.insert(id, owner, 0);
+    }
+
+    #[inline(always)]
+    fn found4(&self, service: &Service, id: &FlowId4, place: &Place) -> u64 {
+        director_found4(service, id, place)
+    }
+
+    #[inline(always)]
+    fn found6(&self, service: &Service, id: &FlowId6, place: &Place) -> u64 {
+        director_found6(service, id, place)
     }
 
     #[inline(always)]

@@ -1,11 +1,12 @@
-//! The steps of the full decision about an IP packet, each a global function.
+//! The steps of the full decision about an IP packet, and the flow table's part in both decisions, each a global function.
 
 #![expect(unsafe_code, reason = "only what has a name for others is a global function; they take pointers")]
 
 use aya_ebpf::{bindings::xdp_md, programs::XdpContext};
 use vip_common::{
-    Case, Frame as _, Reason, Row, V4, V6,
+    Case, Found, Frame as _, Place, Reason, Row, V4, V6, found,
     steps::{self, Inline, Steps, take},
+    tables::{FlowId4, FlowId6, Service},
 };
 
 use crate::{finish, frame::XdpFrame, maps::KernelTables};
@@ -15,7 +16,7 @@ struct Calls(*mut xdp_md);
 
 /// Rows as the words that functions return.
 fn row(word: u32) -> Row {
-    [Row::Gets, Row::To, Row::Refused, Row::Error, Row::Read]
+    [Row::Gets, Row::To, Row::Refused, Row::Error, Row::Echo, Row::Read, Row::Extended]
         .into_iter()
         .find(|row| *row as u32 == word)
         .unwrap_or(Row::Gets)
@@ -43,7 +44,8 @@ macro_rules! step {
 /// Defines the steps of a family, under these names, and the function that takes them.
 macro_rules! steps {
     (
-        $family:ident, $address:ty, $whole:ident, $read:ident, $read_quoted:ident, $row:ident, $owner:ident, $hand_over:ident,
+        $family:ident, $address:ty, $whole:ident, $read:ident, $look_behind:ident, $transport:ident, $answer_echo:ident,
+        $read_quoted:ident, $row:ident, $owner:ident, $hand_over:ident,
         $remember_first:ident, $reset:ident
     ) => {
         impl Steps<$family> for Calls {
@@ -55,6 +57,21 @@ macro_rules! steps {
             #[inline(always)]
             fn read(&mut self, case: &mut Case<$address>) -> Row {
                 row($read(self.0, case))
+            }
+
+            #[inline(always)]
+            fn look_behind(&mut self, case: &mut Case<$address>) -> Row {
+                row($look_behind(self.0, case))
+            }
+
+            #[inline(always)]
+            fn read_transport(&mut self, case: &mut Case<$address>) -> Row {
+                row($transport(self.0, case))
+            }
+
+            #[inline(always)]
+            fn answer_echo(&mut self, case: &mut Case<$address>) -> Row {
+                row($answer_echo(self.0, case))
             }
 
             #[inline(always)]
@@ -99,6 +116,15 @@ macro_rules! steps {
         step!($read(context, case: Case<$address>) -> u32, |frame| {
             Steps::<$family>::read(&mut Inline { frame, tables: &KernelTables }, case) as u32
         });
+        step!($look_behind(context, case: Case<$address>) -> u32, |frame| {
+            Steps::<$family>::look_behind(&mut Inline { frame, tables: &KernelTables }, case) as u32
+        });
+        step!($transport(context, case: Case<$address>) -> u32, |frame| {
+            Steps::<$family>::read_transport(&mut Inline { frame, tables: &KernelTables }, case) as u32
+        });
+        step!($answer_echo(context, case: Case<$address>) -> u32, |frame| {
+            Steps::<$family>::answer_echo(&mut Inline { frame, tables: &KernelTables }, case) as u32
+        });
         step!($read_quoted(context, case: Case<$address>) -> u32, |frame| {
             u32::from(Steps::<$family>::read_quoted(&mut Inline { frame, tables: &KernelTables }, case))
         });
@@ -128,16 +154,45 @@ macro_rules! steps {
     };
 }
 
+/// Defines the flow table's part of a family, under this name.
+macro_rules! found {
+    ($family:ident, $flow_id:ty, $name:ident) => {
+        /// What the flow table says of a flow: a [`Found`].
+        #[unsafe(no_mangle)]
+        #[inline(never)]
+        pub(crate) extern "C" fn $name(
+            service: *const Service,
+            id: *const $flow_id,
+            place: *const Place,
+        ) -> u64 {
+            // SAFETY: the caller's place and id live on its stack, and its service there or in a map; the kernel checks them to
+            // be as long, or null.
+            match unsafe { (service.as_ref(), id.as_ref(), place.as_ref()) } {
+                (Some(service), Some(id), Some(place)) => {
+                    found::<$family, _>(&KernelTables, service, id, place).0
+                }
+                _ => Found::LOST.0,
+            }
+        }
+    };
+}
+
+found!(V4, FlowId4, director_found4);
+found!(V6, FlowId6, director_found6);
+
 steps!(
     V4,
     [u8; 4],
     director_ip4,
     director_read4,
+    director_behind4,
+    director_transport4,
+    director_echo4,
     director_quoted4,
     director_row4,
     director_owner4,
     director_hand_over4,
-    director_remember4,
+    director_first4,
     director_reset4
 );
 steps!(
@@ -145,10 +200,13 @@ steps!(
     [u8; 16],
     director_ip6,
     director_read6,
+    director_behind6,
+    director_transport6,
+    director_echo6,
     director_quoted6,
     director_row6,
     director_owner6,
     director_hand_over6,
-    director_remember6,
+    director_first6,
     director_reset6
 );

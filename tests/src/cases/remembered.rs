@@ -8,7 +8,10 @@ use crate::{
     packet::{Packet, layers::segment},
     world::{
         VIP4, VIP6, WEB, WEB_MEMBER,
-        special::{BROKE, DRAINED, MOVED, NEW_MEMBER, NO_TERMS, OLD_MEMBER, OTHER_MEMBER, SETTLED, TURNS},
+        special::{
+            BROKE, DRAINED, MOVED, MOVED_ADDRESSES, MOVED_SOURCES, NEW_MEMBER, NO_TERMS, OLD_MEMBER,
+            OTHER_MEMBER, SETTLED, TURNS, TURNS_OF_SOURCES,
+        },
     },
 };
 
@@ -69,6 +72,9 @@ pub(super) fn cases() -> Vec<Case> {
     cases.extend(datagrams());
     cases.extend(broke());
     cases.extend(turns());
+    cases.extend(connections_of_sources());
+    cases.extend(sources_in_turn());
+    cases.extend(by_addresses());
     cases.extend(broken());
     cases
 }
@@ -259,6 +265,68 @@ fn turns() -> Vec<Case> {
                 (ACK, 1),
                 OTHER_MEMBER,
             ),
+        ]);
+    }
+    cases
+}
+
+/// Flows of one client, over both families.
+fn of_one_client<const N: usize>(from: u16) -> impl Iterator<Item = [Flow; N]> {
+    let of = move |family: usize| {
+        std::array::from_fn(|at| flows(from + u16::try_from(at).unwrap_or_default())[family].clone())
+    };
+    [0, 1].into_iter().map(of)
+}
+
+/// With source affinity, each connection of a client lives where it began, wherever new ones go.
+fn connections_of_sources() -> Vec<Case> {
+    let mut cases = Vec::new();
+    for [older, new, ended, silent] in of_one_client(52_200) {
+        let to = MOVED_SOURCES;
+        cases.extend([
+            older.after("of a source: an older connection", to, &[], (ACK, 1), OLD_MEMBER),
+            new.after("of a source: a new connection", to, &[], (SYN, 0x100), NEW_MEMBER),
+            new.after("… and what continues it", to, &[], (ACK, 0x101), NEW_MEMBER),
+            older.after("… and the older one, after that", to, &[], (ACK, 2), OLD_MEMBER),
+            ended.after("of a source: the end of an older one", to, &[], (FIN, 1), OLD_MEMBER),
+            ended.after("… and what begins anew", to, &[], (SYN, 0x7000), NEW_MEMBER),
+            silent.after("… and an older one that was silent", to, &[], (ACK, 1), OLD_MEMBER),
+        ]);
+    }
+    cases
+}
+
+/// Where sources take turns, all connections of one are where its first one is, in whatever order they begin and end.
+fn sources_in_turn() -> Vec<Case> {
+    let mut cases = Vec::new();
+    for ([one, other, third], member) in of_one_client(52_300).zip([NEW_MEMBER, OTHER_MEMBER]) {
+        let to = TURNS_OF_SOURCES;
+        cases.extend([
+            one.after("the first SYN of a source", to, &[], (SYN, 0), member),
+            other.after("… and a SYN of another connection", to, &[], (SYN, 0x10_0000), member),
+            one.after("… and what continues the first one", to, &[], (ACK, 1), member),
+            other.after("… and what continues the second one", to, &[], (ACK, 0x10_0001), member),
+            one.after("… and the end of the first one", to, &[], (FIN, 2), member),
+            third.after("… and a third one's SYN", to, &[], (SYN, 0x20_0000), member),
+            other.after("… and the second one", to, &[], (ACK, 0x10_0002), member),
+            third.after("… and what continues the third one", to, &[], (ACK, 0x20_0001), member),
+        ]);
+    }
+    cases
+}
+
+/// By addresses nobody can tell what is new: all between two addresses go where the first packet went.
+fn by_addresses() -> Vec<Case> {
+    let mut cases = Vec::new();
+    for [one, other, third] in of_one_client(52_400) {
+        let to = MOVED_ADDRESSES;
+        cases.extend([
+            one.after("by addresses: a SYN counts as an older flow's", to, &[], (SYN, 0), OLD_MEMBER),
+            other.after("… and a SYN of another connection", to, &[], (SYN, 0x10_0000), OLD_MEMBER),
+            one.after("… and what continues the first one", to, &[], (ACK, 1), OLD_MEMBER),
+            one.after("… and its end", to, &[], (FIN, 2), OLD_MEMBER),
+            third.after("… and a third one's SYN", to, &[], (SYN, 0x20_0000), OLD_MEMBER),
+            other.after("… and what continues the second one", to, &[], (ACK, 0x10_0001), OLD_MEMBER),
         ]);
     }
     cases

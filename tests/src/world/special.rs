@@ -98,6 +98,12 @@ pub const TURNS: u16 = 110;
 pub const SOURCES: u16 = 111;
 /// Port of a service over SCTP.
 pub const ASSOCIATIONS: u16 = 112;
+/// Port of a service with the slots of [`MOVED`], where a slot is a source's, whatever its prefix in [`SOURCES`].
+pub const MOVED_SOURCES: u16 = 113;
+/// Port of a service with the turns of [`TURNS`], which sources take.
+pub const TURNS_OF_SOURCES: u16 = 114;
+/// Port of a service with the slots of [`MOVED`], that places all packets by addresses.
+pub const MOVED_ADDRESSES: u16 = 115;
 /// Port of a service without terms, whose slots are tracked.
 pub const NO_TERMS: u16 = 127;
 
@@ -236,6 +242,9 @@ fn services(tables: &mut Tables, rings: &Rings) {
         (TAG_ELSEWHERE, to(TAG_ELSEWHERE_MEMBER)),
         (TURNS, turns),
         (ASSOCIATIONS, moved),
+        (MOVED_SOURCES, Service { source_bits: 32, ..moved }),
+        (TURNS_OF_SOURCES, Service { source_bits: 32, ..turns }),
+        (MOVED_ADDRESSES, Service { flags: Service::BY_ADDRESSES, ..moved }),
         (NO_TERMS, moved),
     ];
     for (port, service) in all {
@@ -245,7 +254,9 @@ fn services(tables: &mut Tables, rings: &Rings) {
     }
     sources(tables);
     tables.terms.insert(BROKE.into(), Terms { allowance: 0, ..TERMS });
-    tables.terms.insert(TURNS.into(), Terms { always: 1, ..TERMS });
+    for port in [TURNS, TURNS_OF_SOURCES] {
+        tables.terms.insert(port.into(), Terms { always: 1, ..TERMS });
+    }
 }
 
 /// A service where the flow is the source.

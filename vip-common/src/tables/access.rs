@@ -4,7 +4,12 @@ use super::{
     Egress, EgressId, FlowEntry, FlowId4, FlowId6, FlowState, FragmentId, FragmentOwner, Member, MemberId,
     Port, Service, ServiceKey4, ServiceKey6, Slot, Station, Terms, WideKey4, WideKey6,
 };
-use crate::{FlowKey, headers::Mac};
+use crate::{
+    FlowKey,
+    family::{V4, V6},
+    headers::Mac,
+    owner::{Place, found},
+};
 
 /// What the controller published, and what packets left behind.
 ///
@@ -63,6 +68,22 @@ pub trait Tables {
     fn fragment(&self, id: &FragmentId, now: u64) -> MemberId;
     /// Remembers where a first fragment went.
     fn remember_fragment(&self, id: &FragmentId, owner: &FragmentOwner);
+    /// What the flow table says of an IPv4 flow of a slot that remembers: the word of a [`Found`](crate::Found).
+    #[inline(always)]
+    fn found4(&self, service: &Service, id: &FlowId4, place: &Place) -> u64
+    where
+        Self: Sized,
+    {
+        found::<V4, Self>(self, service, id, place).0
+    }
+    /// What it says of an IPv6 flow, as [`found4`](Tables::found4).
+    #[inline(always)]
+    fn found6(&self, service: &Service, id: &FlowId6, place: &Place) -> u64
+    where
+        Self: Sized,
+    {
+        found::<V6, Self>(self, service, id, place).0
+    }
     /// Takes one answer off what this CPU may send in a tick; false if none is left.
     fn may_answer(&self, tick: u32) -> bool;
 }

@@ -22,15 +22,16 @@ pub const fn tick(nanoseconds: u64) -> u32 {
 }
 
 layout! {
-    /// A flow over IPv4: key of `FLOWS4`. The service says the VIP. Where the flow is the source, ports are 0.
+    /// A flow over IPv4: key of `FLOWS4`. The service says the VIP. Where sources take turns, the flow is
+    /// the source, and ports are 0; with fragments by addresses ports are 0, too.
     FlowId4[12] {
-        /// Client address; with source affinity its leading bits.
+        /// Client address; where sources take turns, its leading bits.
         source: [u8; 4],
         /// Client port, network order.
         source_port: [u8; 2],
         /// Service port, network order.
         port: [u8; 2],
-        /// Service id (upper 24 bits) and IP protocol number; with source affinity the latter is 0.
+        /// Service id (upper 24 bits) and IP protocol number; where sources take turns, the latter is 0.
         scope: u32,
     }
 }
@@ -38,13 +39,13 @@ layout! {
 layout! {
     /// A flow over IPv6: key of `FLOWS6`, as [`FlowId4`].
     FlowId6[24] {
-        /// Client address; with source affinity its leading bits.
+        /// Client address; where sources take turns, its leading bits.
         source: [u8; 16],
         /// Client port, network order.
         source_port: [u8; 2],
         /// Service port, network order.
         port: [u8; 2],
-        /// Service id (upper 24 bits) and IP protocol number; with source affinity the latter is 0.
+        /// Service id (upper 24 bits) and IP protocol number; where sources take turns, the latter is 0.
         scope: u32,
     }
 }
