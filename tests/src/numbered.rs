@@ -24,7 +24,7 @@ const UNDER_WAY: u64 = 64;
 /// Time from one round over all flows to the next.
 const PACE: Duration = Duration::from_millis(4);
 /// After so long without an arrival what is under way is lost.
-const PATIENCE: Duration = Duration::from_secs(1);
+const PATIENCE: Duration = Duration::from_secs(5);
 /// Bytes that wait for a receiver on a busy machine.
 const BUFFER: usize = 8 << 20;
 

@@ -19,7 +19,7 @@ use crate::net::{BpfFs, Namespace, Process, Signal, wait_for};
 /// Where `vip` is, if not beside the program that asks.
 const VIP_BIN: &str = "VIP_BIN";
 /// How long a controller may take to answer at first.
-const START: Duration = Duration::from_secs(10);
+const START: Duration = Duration::from_secs(30);
 /// The instance's name; its places are its own anyway.
 const INSTANCE: &str = "lab";
 /// The directory of its BPF file system.
@@ -196,7 +196,7 @@ impl Vip {
     /// Runs `vip run` where it should refuse, and returns what it says.
     ///
     /// # Errors
-    /// It does not end within ten seconds.
+    /// It does not end within thirty seconds.
     pub fn refusal(&self, namespace: &Namespace) -> Result<Refusal> {
         let config = self.config().display().to_string();
         Refusal::of(&mut self.command(namespace, &["run", "--config", &config]), &self.dir)
@@ -243,7 +243,7 @@ impl Controller {
     /// Sends a signal and waits for its end.
     ///
     /// # Errors
-    /// It has ended already, or does not within ten seconds.
+    /// It has ended already, or does not within thirty seconds.
     pub fn end(&mut self, signal: Signal) -> Result<std::process::ExitStatus> {
         self.process.signal(signal)?;
         self.process.wait(START)
@@ -273,7 +273,7 @@ impl Refusal {
     /// Runs a program that should soon end, with its stderr in a file in `dir`.
     ///
     /// # Errors
-    /// It does not end within ten seconds.
+    /// It does not end within thirty seconds.
     pub fn of(command: &mut Command, dir: &Path) -> Result<Self> {
         let path = dir.join("refusal.log");
         let file = File::create(&path).with_context(|| format!("make {}", path.display()))?;

@@ -19,7 +19,7 @@ use crate::{
 /// Port of the services.
 const PORT: u16 = 80;
 /// How long a test waits for what the controller should do at once.
-const SOON: Duration = Duration::from_secs(10);
+const SOON: Duration = Duration::from_secs(30);
 
 /// VIPs that leave a trace of their own: the group of the IPv6 one is not also that of a host.
 pub const TRACEABLE_VIPS: [IpAddr; 2] = [
@@ -115,7 +115,7 @@ impl Stage {
     /// A stage with patient checks whose controller runs and has all members in.
     ///
     /// # Errors
-    /// Something can't be made, or a member does not come in within ten seconds.
+    /// Something can't be made, or a member does not come in within thirty seconds.
     pub fn ready(topology: TopologyBuilder) -> Result<Self> {
         Self::ready_with(topology, Checks::PATIENT)
     }
@@ -210,7 +210,7 @@ check = {{ http = \"/\", interval = \"{interval}ms\", timeout = \"{timeout}ms\",
     /// Waits until the controller's status is as it should be.
     ///
     /// # Errors
-    /// It is not within ten seconds.
+    /// It is not within thirty seconds.
     pub fn wait_for(&self, what: &str, is: impl Fn(&Status) -> bool) -> Result<Duration> {
         wait_for(what, SOON, || self.status().is_ok_and(|status| is(&status)))
     }

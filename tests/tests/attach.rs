@@ -10,7 +10,7 @@ use vip_tests::{
 };
 use vip_userspace::dataplane::Mode;
 
-const SOON: Duration = Duration::from_secs(10);
+const SOON: Duration = Duration::from_secs(30);
 
 /// A stage whose configuration asks for that mode.
 fn with_mode(mode: &str) -> Result<Stage> {

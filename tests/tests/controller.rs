@@ -12,9 +12,10 @@ use vip_tests::{
 };
 use vip_userspace::control::Status;
 
-const SOON: Duration = Duration::from_secs(10);
-/// Load while something happens.
+const SOON: Duration = Duration::from_secs(30);
+/// Load while something happens, at least so long and so much.
 const A_WHILE: Duration = Duration::from_millis(700);
+const REQUESTS: usize = 20;
 
 /// Ids and slots of every member: what is published.
 fn published(status: &Status) -> Vec<(String, u32, u32)> {
@@ -22,9 +23,19 @@ fn published(status: &Status) -> Vec<(String, u32, u32)> {
     members.map(|member| (member.backend.to_string(), member.id, member.slots)).collect()
 }
 
-fn let_pass(time: Duration) -> Result<()> {
-    let until = Instant::now() + time;
-    wait_for("time to pass", time + SOON, || Instant::now() >= until).map(drop)
+/// Waits for so much load, of which each open connection has a part.
+fn let_pass(load: &Load) -> Result<()> {
+    let (until, requests) = (Instant::now() + A_WHILE, load.requests().len() + REQUESTS);
+    let answers = |load: &Load| load.connections().iter().map(|it| it.answers).collect::<Vec<_>>();
+    let before = answers(load);
+    // One that is broken is told of by itself.
+    let all_spoke = || {
+        load.connections().iter().zip(&before).all(|(it, before)| it.broken.is_some() || it.answers > *before)
+    };
+    wait_for("some load", A_WHILE + SOON, || {
+        Instant::now() >= until && load.requests().len() > requests && all_spoke()
+    })
+    .map(drop)
 }
 
 /// No request failed, no connection broke, and each SYN that the director was sent, it sent on: one that TCP repeats
@@ -35,7 +46,12 @@ fn assert_nothing_was_lost(load: &Load, witness: &Witness) -> Result<()> {
     assert!(lost.is_empty(), "{lost:?}");
     let requests = load.requests();
     let failed: Vec<_> = requests.iter().filter(|request| request.outcome.is_err()).collect();
-    assert!(failed.is_empty() && requests.len() > 20, "{} of {}: {failed:?}", failed.len(), requests.len());
+    assert!(
+        failed.is_empty() && requests.len() > REQUESTS,
+        "{} of {}: {failed:?}",
+        failed.len(),
+        requests.len()
+    );
     for connection in load.connections() {
         assert!(connection.broken.is_none() && connection.answers > 1, "{connection:?}");
     }
@@ -53,14 +69,14 @@ fn a_killed_controller_costs_nothing_and_the_next_one_adopts_what_it_finds() -> 
     let stream = load.stream(&stage.services(), 60);
 
     stage.stop(Signal::KILL)?;
-    let_pass(A_WHILE)?;
+    let_pass(&load)?;
     let (orphan, code) = stage.vip.status(&stage.topology.director.namespace)?;
     assert_eq!((code, orphan.controller, orphan.pid), (3, false, None));
     assert_eq!(published(&orphan), before);
 
     stage.start()?;
     assert_eq!(published(&stage.status()?), before, "adopted as it was, before any probe");
-    let_pass(A_WHILE)?;
+    let_pass(&load)?;
     assert_eq!(published(&stage.status()?), before, "and nothing moved when probes decided");
     drop(stream);
     assert_nothing_was_lost(&load, &witness)?;
@@ -92,7 +108,7 @@ fn ctrl_c_leaves_forwarding_in_place() -> Result<()> {
         let ended = controller.end(signal)?;
         assert!(ended.success(), "{ended}");
         assert!(!stage.vip.socket().exists(), "the socket goes with the controller");
-        let_pass(A_WHILE)?;
+        let_pass(&load)?;
         drop(stream);
         assert_nothing_was_lost(&load, &witness)?;
     }

@@ -12,7 +12,7 @@ use std::{
 use anyhow::{Context as _, Result};
 use serde_json::Value;
 use vip_tests::{
-    crowd::{Crowd, Kind, Stand, service},
+    crowd::{Crowd, Kind, Stand, checked, service},
     net::{Signal, Topology, wait_for},
     stage::members,
 };
@@ -27,11 +27,9 @@ const WINDOW: &str = "window = \"3s\"";
 fn stand() -> Result<Stand> {
     Stand::new(Topology::builder().backends(2), &[7, 8], |topology| {
         let members: Vec<_> = topology.backends.iter().map(|host| host.name.clone()).collect();
-        let check =
-            "check = { tcp = true, port = 7, interval = \"100ms\", timeout = \"100ms\", rise = 2, fall = 3 }";
-        let one = |(vip, family)| {
-            service(&format!("tcp{family}"), vip, "tcp", "7", &members, &format!("{check}\n{WINDOW}"))
-        };
+        // Patient: no test is of a death, and a busy machine must not take anybody for dead.
+        let rest = format!("{}\n{WINDOW}", checked(7));
+        let one = |(vip, family)| service(&format!("tcp{family}"), vip, "tcp", "7", &members, &rest);
         topology.vips.iter().copied().zip([4, 6]).map(one).collect()
     })
 }
@@ -78,6 +76,17 @@ impl Waiting {
         Ok(Self { process, lines, reader })
     }
 
+    /// Whether it has told of so many flows that are left.
+    fn has_told(&self, left: usize) -> bool {
+        let flows = |member: &Value| member["drain"]["flows_left"].as_u64();
+        let counted = |line: &Value| line["members"].as_array()?.iter().map(flows).sum::<Option<u64>>();
+        self.lines().iter().any(|line| counted(line) == Some(left as u64))
+    }
+
+    fn lines(&self) -> Vec<Value> {
+        self.lines.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
     fn goes_on(&mut self) -> Result<bool> {
         Ok(self.process.try_wait().context("look after it")?.is_none())
     }
@@ -85,9 +94,10 @@ impl Waiting {
     /// Its exit code, all its lines, and what it said on stderr.
     fn end(mut self) -> Result<(Option<i32>, Vec<Value>, String)> {
         wait_for("who waits to be told", SOON, || self.process.try_wait().is_ok_and(|end| end.is_some()))?;
+        let lines = Arc::clone(&self.lines);
         let output = self.process.wait_with_output().context("its end")?;
         let _ = self.reader.join();
-        let lines = self.lines.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let lines = lines.lock().unwrap_or_else(PoisonError::into_inner).clone();
         Ok((output.status.code(), lines, String::from_utf8_lossy(&output.stderr).into_owned()))
     }
 }
@@ -114,6 +124,7 @@ fn who_waits_for_a_drain_is_told_when_its_last_connection_has_ended_over_a_resta
     })?;
     restart(&mut stand, Signal::KILL)?;
     stand.wait_for("them to be counted again", |status| left(status, "backend1") == Some(its as u64))?;
+    wait_for("who waits to be told how many", SOON, || waiting.has_told(its))?;
     assert!(waiting.goes_on()?, "they last");
     assert_eq!(of(&crowd, 1), its);
     let mark = crowd.mark();
@@ -122,11 +133,7 @@ fn who_waits_for_a_drain_is_told_when_its_last_connection_has_ended_over_a_resta
     let last = lines.last().context("a line")?;
     assert_eq!((code, said.as_str()), (Some(0), ""), "{lines:?}");
     assert_eq!((&last["ended"], &last["flows_left"]), (&true.into(), &0.into()), "{lines:?}");
-    let counted = |line: &Value| -> Option<u64> {
-        line["members"].as_array()?.iter().map(|member| member["drain"]["flows_left"].as_u64()).sum()
-    };
-    assert!(lines.iter().any(|line| counted(line) == Some(its as u64)), "{lines:?}");
-    assert_eq!((of(&crowd, 1), crowd.lasting()), (0, 40), "they have begun anew elsewhere");
+    wait_for("them to have begun anew elsewhere", SOON, || (of(&crowd, 1), crowd.lasting()) == (0, 40))?;
     assert!(crowd.broken(&mark).is_empty(), "{:?}", crowd.broken(&mark));
     assert!(members(&stand.status()?, "backend1").all(|member| member.drain.is_some_and(|one| one.gone)));
 
@@ -194,7 +201,7 @@ fn maintenance_is_over_all_services_and_restarts_and_gives_back_what_each_member
         let talks = crowd.talks().split_off(before);
         talks.into_iter().filter(move |talk| talk.server.is_ipv6() == six && talk.home == Some(1)).count()
     };
-    assert!(homes(false) > 5 && homes(true) == 0, "{} {}", homes(false), homes(true));
+    assert!(homes(false) > 0 && homes(true) == 0, "{} {}", homes(false), homes(true));
     assert!(crowd.broken(&mark).is_empty(), "{:?}", crowd.broken(&mark));
 
     stand.command("maintenance on backend1 --now")?;

@@ -78,6 +78,12 @@ fn remains(name: &str) -> Result<Vec<String>> {
     Ok(found.lines().filter(|line| line.contains(name)).map(str::to_owned).collect())
 }
 
+/// Waits until nothing of it is there: a lab that starts at the same time looks after what others left, by name.
+fn assert_nothing_remains(name: &str) -> Result<()> {
+    let gone = wait_for("all of it to be gone", SOON, || remains(name).is_ok_and(|left| left.is_empty()));
+    gone.with_context(|| format!("it left {:?}", remains(name))).map(drop)
+}
+
 fn lab(arguments: &[&str]) -> Result<Output> {
     Command::new(LAB).args(arguments).stdin(Stdio::null()).output().context("run the lab")
 }
@@ -96,7 +102,7 @@ fn an_interrupted_lab_leaves_nothing_behind() -> Result<()> {
         let status = running.process.wait(SOON)?;
         assert_eq!((status.code(), status.signal()), (Some(128 + signal.as_raw()), None), "{moment}");
         assert!(running.stderr()?.contains("interrupted"));
-        assert_eq!(remains(&name)?, [""; 0], "{moment}");
+        assert_nothing_remains(&name).context(moment)?;
     }
     Ok(())
 }
@@ -111,8 +117,7 @@ fn what_a_killed_lab_leaves_behind_can_be_removed() -> Result<()> {
     running.process.kill();
     // It fails only if another lab, which starts meanwhile, does the same.
     lab(&["down", "--name", &name])?;
-    wait_for("all of it to be gone", SOON, || remains(&name).is_ok_and(|remains| remains.is_empty()))?;
-    Ok(())
+    assert_nothing_remains(&name)
 }
 
 #[test]
@@ -144,7 +149,7 @@ fn a_lab_that_is_left_up_can_be_entered_and_removed() -> Result<()> {
 
     let down = lab(&["down", "--name", &name])?;
     assert!(down.status.success(), "{down:?}");
-    assert_eq!(remains(&name)?, [""; 0]);
+    assert_nothing_remains(&name)?;
     assert_eq!(lab(&["shell", "client", "--name", &name, "--", "true"])?.status.code(), Some(1));
     Ok(())
 }

@@ -10,6 +10,7 @@ use aya::programs::{
     links::{FdLink, PinnedLink},
 };
 use vip_tests::{
+    crowd::checked,
     net::{Namespace, Signal, Topology, run, wait_for},
     numbered::{Receivers, Sender, Tally},
     rebuilt::rebuild,
@@ -40,8 +41,8 @@ fn services(stage: &Stage, backends: usize) -> String {
     let names: Vec<_> = stage.topology.backends.iter().take(backends).map(|host| host.name.clone()).collect();
     let one = |(vip, name)| {
         format!(
-            "\n[service.{name}]\nvip = \"{vip}\"\nport = {PORT}\nprotocol = \"udp\"\nslots = 1021\nmembers = {names:?}\n\
-             check = {{ tcp = true, port = 80, interval = \"300ms\", timeout = \"300ms\" }}\n"
+            "\n[service.{name}]\nvip = \"{vip}\"\nport = {PORT}\nprotocol = \"udp\"\nslots = 1021\nmembers = {names:?}\n{}\n",
+            checked(80)
         )
     };
     stage.topology.vips.iter().zip(["flood4", "flood6"]).map(one).collect()
@@ -140,7 +141,7 @@ impl Story {
         }
         let sent = self.sent();
         // What is lost does not come: then the tally says so.
-        let _ = wait_for("all to arrive", Duration::from_secs(2), || self.receivers.received() >= sent);
+        let _ = wait_for("all to arrive", SOON, || self.receivers.received() >= sent);
         let tally = self.receivers.tally(&self.senders);
         println!("{:28} {:>10} {:>10}\n{}{tally:?}", "event", "sent then", "and after", self.table);
         Ok((tally, counted(&self.stage.status()?)))

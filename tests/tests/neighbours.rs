@@ -13,7 +13,7 @@ use vip_userspace::{
     model::{Ineligible, NoNeighbour},
 };
 
-const SOON: Duration = Duration::from_secs(10);
+const SOON: Duration = Duration::from_secs(30);
 
 fn has_no_mac(status: &Status, backend: &str) -> bool {
     members(status, backend).all(|member| {

@@ -9,6 +9,8 @@ use std::{
 use anyhow::Result;
 use vip_tests::net::{BpfFs, Namespace, Nginx, Topology, run, sweep, wait_for};
 
+const SOON: Duration = Duration::from_secs(20);
+
 #[test]
 fn clients_get_answers_from_every_backend() -> Result<()> {
     let topology = Topology::builder().build()?;
@@ -59,11 +61,11 @@ fn a_host_can_be_unplugged_and_plugged_in() -> Result<()> {
         let connects = |address| TcpStream::connect_timeout(address, Duration::from_millis(300)).is_ok();
         client.namespace.run(|| addresses.iter().all(connects)).is_ok_and(|all| all)
     };
-    assert!(reachable());
+    wait_for("the backend to be there", SOON, reachable)?;
     topology.unplug(backend)?;
     assert!(!reachable());
     topology.plug(backend)?;
-    wait_for("the backend to be back", Duration::from_secs(5), reachable)?;
+    wait_for("the backend to be back", SOON, reachable)?;
     Ok(())
 }
 

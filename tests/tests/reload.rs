@@ -13,7 +13,7 @@ use vip_tests::{
 };
 use vip_userspace::control::{Status, protocol::ServiceStatus};
 
-const SOON: Duration = Duration::from_secs(10);
+const SOON: Duration = Duration::from_secs(30);
 const DIFFERS: i32 = 4;
 
 fn stage() -> Result<Stage> {

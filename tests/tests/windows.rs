@@ -11,7 +11,7 @@ use vip_tests::{
 };
 use vip_userspace::control::Status;
 
-const SOON: Duration = Duration::from_secs(10);
+const SOON: Duration = Duration::from_secs(30);
 /// The settle window of all services; connections speak much more often.
 const WINDOW: &str = "3s";
 const EVERY: Duration = Duration::from_millis(300);

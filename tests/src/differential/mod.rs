@@ -122,6 +122,8 @@ fn which(comparison: &Comparison, first: u64) -> Result<Difference> {
 struct Pair {
     /// The tables that every change starts from.
     comparison: Comparison,
+    /// The tables that it has made of them, on the host and in the kernel.
+    published: (Tables, Tables),
     /// Decides the changes.
     rng: Rng,
     traffic: Traffic,
@@ -141,6 +143,7 @@ impl Pair {
     fn new(comparison: &Comparison) -> Result<Self> {
         Ok(Self {
             comparison: comparison.clone(),
+            published: (comparison.host.clone(), comparison.kernel.clone()),
             rng: Rng::with_seed(comparison.seed),
             traffic: Traffic::new(comparison.seed),
             tables: on_host(&comparison.host),
@@ -172,6 +175,7 @@ impl Pair {
             ..mem::take(&mut self.tables)
         };
         self.kernel.publish(&kernel)?;
+        self.published = (host, kernel);
         // Whether the limit of answers is met must not depend on how many packets this machine sends in a tick.
         let sent = if self.rng.bool() { ANSWERS_A_TICK } else { 0 };
         self.begin_tick(self.early_in_a_tick(), sent)
@@ -194,6 +198,14 @@ impl Pair {
         self.kernel.set_answers(tick(time), sent)
     }
 
+    /// Both forget all that they remember, and count from 0 on.
+    fn begin_anew(&mut self) -> Result<()> {
+        self.tables = on_host(&self.published.0);
+        self.kernel = Kernel::load(&self.published.1)?;
+        self.counters = Counters::zero();
+        Ok(())
+    }
+
     /// Sends the next packet to both; tells if they differ in what is seen without a look at the counters.
     fn send(&mut self) -> Result<Option<Difference>> {
         if self.sent > 0 && self.sent.is_multiple_of(CHANGE) {
@@ -208,15 +220,16 @@ impl Pair {
             .kernel
             .send(&self.frame, PORT)
             .with_context(|| format!("packet {}: {}", self.sent, hex(&self.frame)))?;
-        // Something held this thread up for so long that a tick ended between host and kernel: nobody knows which of
-        // them has counted what in which tick, so both begin anew.
+        (self.last, self.len) = (action, after.bytes.len());
+        self.sent += 1;
         if tick(now()) != tick(time) {
-            self.begin_tick(now(), 0)?;
+            // Something held this thread up for so long that a tick ended between host and kernel: they may have decided in
+            // different ones, and remember different things of this packet.
+            self.begin_anew()?;
+            return Ok(None);
         }
         self.counters.count(action, after.bytes.len());
         self.report.add(action);
-        (self.last, self.len) = (action, after.bytes.len());
-        self.sent += 1;
         let wrong = if (verb, &frame) != (action.verb, &after.bytes) {
             let wanted = Outcome::of(action, &after.bytes);
             Some(format!("on the host\n  {wanted:?}\nin the kernel\n  {verb:?} {}", hex(&frame)))

@@ -35,7 +35,7 @@ const PER_SECOND: u32 = 120;
 /// Failed requests that are shown one by one.
 const LISTED: usize = 20;
 /// How long members may take to come in at first.
-const READY: Duration = Duration::from_secs(10);
+const READY: Duration = Duration::from_secs(30);
 
 /// Everything on the stage, and around it.
 #[derive(Debug)]

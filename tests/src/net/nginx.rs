@@ -13,7 +13,7 @@ use anyhow::{Context as _, Result, bail};
 use super::{Namespace, Process, wait_for};
 
 /// How long a server may take to listen.
-const START: Duration = Duration::from_secs(10);
+const START: Duration = Duration::from_secs(30);
 /// Lines of `/stream`.
 const STREAM_LINES: usize = 65_536;
 

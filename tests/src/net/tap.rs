@@ -27,7 +27,7 @@ const EVERY_KIND: u32 = 0x0003_u16.to_be() as u32;
 /// How soon it notices that it is to end.
 const LOOK_UP: Duration = Duration::from_millis(50);
 /// How long it may take to read what has passed by.
-const KEEP_UP: Duration = Duration::from_secs(5);
+const KEEP_UP: Duration = Duration::from_secs(30);
 /// Room for what comes while nobody reads.
 const BUFFER: usize = 16 << 20;
 /// Bytes of a frame that are looked at: Ethernet, IPv4 with options, TCP.
