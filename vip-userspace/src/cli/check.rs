@@ -6,14 +6,14 @@ use clap::{
     Args,
     builder::{PossibleValuesParser, TypedValueParser as _},
 };
-use vip_userspace::model::{Check, Http, Method, Probe, Target, Tls, duration};
+use vip_userspace::model::{Check, Dns, Grpc, Http, Method, Probe, Rcode, Record, Target, Tls, duration};
 
 #[derive(Args, Debug)]
 pub(super) struct CheckArgs {
     #[arg(
         long,
         value_name = "PROBE",
-        help = "How members are checked: tcp, tls, http:PATH or https:PATH; not at all without it"
+        help = "How members are checked: tcp, tls, http:PATH, https:PATH, grpc:SERVICE, grpcs:SERVICE or dns:NAME; not at all without it"
     )]
     check: Option<ProbeArg>,
     /// Time from one probe to the next, like 500ms or 2s [default: 1s]
@@ -48,7 +48,7 @@ pub(super) struct CheckArgs {
 /// What not every kind of probe knows.
 #[derive(Args, Debug)]
 struct ProbeOptions {
-    /// Host header of an HTTP probe [default: the probed address]
+    /// Host of an HTTP or gRPC probe [default: the probed address]
     #[arg(long, value_name = "HOST", requires = "check")]
     check_host: Option<String>,
     /// Method of an HTTP probe [default: GET]
@@ -70,6 +70,14 @@ struct ProbeOptions {
     /// A TLS probe takes any certificate
     #[arg(long, requires = "check", conflicts_with = "check_ca")]
     check_insecure: bool,
+    /// Type of the records that a DNS probe asks for [default: A]
+    #[arg(long, value_name = "TYPE", requires = "check", ignore_case = true,
+        value_parser = PossibleValuesParser::new(Record::WORDS).try_map(|word| word.to_uppercase().parse::<Record>()))]
+    check_record: Option<Record>,
+    /// Code of the answer that is a success of a DNS probe [default: NOERROR]
+    #[arg(long, value_name = "CODE", requires = "check", ignore_case = true,
+        value_parser = PossibleValuesParser::new(Rcode::WORDS).try_map(|word| word.to_uppercase().parse::<Rcode>()))]
+    check_rcode: Option<Rcode>,
 }
 
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -78,6 +86,9 @@ enum ProbeArg {
     Tls,
     Http(String),
     Https(String),
+    Grpc(String),
+    Grpcs(String),
+    Dns(String),
 }
 
 impl FromStr for ProbeArg {
@@ -91,7 +102,12 @@ impl FromStr for ProbeArg {
             ("tls", None) => Ok(Self::Tls),
             ("http", _) => Ok(Self::Http(path)),
             ("https", _) => Ok(Self::Https(path)),
-            _ => Err("write tcp, tls, or http:PATH or https:PATH like http:/health"),
+            ("grpc", of) => Ok(Self::Grpc(of.unwrap_or_default())),
+            ("grpcs", of) => Ok(Self::Grpcs(of.unwrap_or_default())),
+            ("dns", Some(name)) => Ok(Self::Dns(name)),
+            _ => Err(
+                "write tcp, tls, http:PATH like http:/health, https:PATH, grpc:SERVICE, grpcs:SERVICE or dns:NAME",
+            ),
         }
     }
 }
@@ -131,19 +147,21 @@ impl CheckArgs {
 impl ProbeOptions {
     /// Refuses what that kind of probe does not know.
     fn refuse_strangers(&self, kind: &ProbeArg) -> Result<(), &'static str> {
-        let speaks_http = matches!(kind, ProbeArg::Http(_) | ProbeArg::Https(_));
-        let speaks_tls = matches!(kind, ProbeArg::Tls | ProbeArg::Https(_));
+        use ProbeArg::{Dns, Grpc, Grpcs, Http, Https, Tls};
+        let http = matches!(kind, Http(_) | Https(_));
+        let host = http || matches!(kind, Grpc(_) | Grpcs(_));
+        let tls = matches!(kind, Tls | Https(_) | Grpcs(_));
+        let dns = matches!(kind, Dns(_));
         let strangers = [
-            (self.check_host.is_some() && !speaks_http, "--check-host needs --check http:PATH or https:PATH"),
-            (
-                self.check_method.is_some() && !speaks_http,
-                "--check-method needs --check http:PATH or https:PATH",
-            ),
-            (self.expect.is_some() && !speaks_http, "--expect needs --check http:PATH or https:PATH"),
-            (self.check_body.is_some() && !speaks_http, "--check-body needs --check http:PATH or https:PATH"),
-            (self.check_sni.is_some() && !speaks_tls, "--check-sni needs --check tls or https:PATH"),
-            (self.check_ca.is_some() && !speaks_tls, "--check-ca needs --check tls or https:PATH"),
-            (self.check_insecure && !speaks_tls, "--check-insecure needs --check tls or https:PATH"),
+            (self.check_host.is_some() && !host, "--check-host needs --check http, https, grpc or grpcs"),
+            (self.check_method.is_some() && !http, "--check-method needs --check http or https"),
+            (self.expect.is_some() && !http, "--expect needs --check http or https"),
+            (self.check_body.is_some() && !http, "--check-body needs --check http or https"),
+            (self.check_sni.is_some() && !tls, "--check-sni needs --check tls, https or grpcs"),
+            (self.check_ca.is_some() && !tls, "--check-ca needs --check tls, https or grpcs"),
+            (self.check_insecure && !tls, "--check-insecure needs --check tls, https or grpcs"),
+            (self.check_record.is_some() && !dns, "--check-record needs --check dns:NAME"),
+            (self.check_rcode.is_some() && !dns, "--check-rcode needs --check dns:NAME"),
         ];
         strangers.into_iter().find(|(is_stranger, _)| *is_stranger).map_or(Ok(()), |(_, said)| Err(said))
     }
@@ -154,6 +172,13 @@ impl ProbeOptions {
             ProbeArg::Tls => Probe::Tls(self.tls()),
             ProbeArg::Http(path) => Probe::Http(self.http(path)),
             ProbeArg::Https(path) => Probe::Http(Http { tls: Some(self.tls()), ..self.http(path) }),
+            ProbeArg::Grpc(service) => Probe::Grpc(self.grpc(service)),
+            ProbeArg::Grpcs(service) => Probe::Grpc(Grpc { tls: Some(self.tls()), ..self.grpc(service) }),
+            ProbeArg::Dns(name) => Probe::Dns(Dns {
+                name: name.clone(),
+                record: self.check_record.unwrap_or_default(),
+                rcode: self.check_rcode.unwrap_or_default(),
+            }),
         }
     }
 
@@ -165,6 +190,10 @@ impl ProbeOptions {
             body: self.check_body.clone(),
             ..Http::get(path)
         }
+    }
+
+    fn grpc(&self, service: &str) -> Grpc {
+        Grpc { service: service.to_owned(), host: self.check_host.clone(), tls: None }
     }
 
     fn tls(&self) -> Tls {

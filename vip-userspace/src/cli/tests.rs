@@ -95,6 +95,14 @@ fn a_check_speaks_tls_and_looks_at_the_answer() {
     );
     assert_eq!(probe("tls --check-insecure"), json!({ "kind": "tls", "insecure": true }));
     assert_eq!(probe("https")["path"], "/");
+    assert_eq!(
+        probe("grpcs:shop.Cart --check-host a.example"),
+        json!({ "kind": "grpc", "service": "shop.Cart", "host": "a.example", "tls": {} })
+    );
+    assert_eq!(
+        probe("dns:a.example --check-record soa"),
+        json!({ "kind": "dns", "name": "a.example", "record": "SOA", "rcode": "NOERROR" })
+    );
 }
 
 #[test]
@@ -215,7 +223,7 @@ fn a_bad_word_is_named_with_what_is_wrong_about_it() {
         ("vip service add -web 10.200.0.1:80", "unexpected argument '-w'"),
         ("vip service add web 10.200.0.1:80 --member b1:x", "\"x\" is no weight"),
         ("vip service add web 10.200.0.1:80 --member b/1", "is no name"),
-        ("vip service add web 10.200.0.1:80 --check smtp", "write tcp, tls, or http:PATH"),
+        ("vip service add web 10.200.0.1:80 --check smtp", "write tcp, tls, http:PATH"),
         ("vip service add web 10.200.0.1:80 --check tcp --interval 1", "is no duration"),
         ("vip service add web 10.200.0.1:80 --interval 1s", "--check <PROBE>"),
         ("vip service add web 10.200.0.1:80 --check http:/ --expect ok", "write a status"),

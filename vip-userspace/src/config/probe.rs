@@ -1,19 +1,21 @@
 //! Reads what a check's probe does: of a few kinds one, each with keys that others do not know.
 
 use super::{problem::Findings, table::Table};
-use crate::model::{Check, Http, Method, Probe, Refusal, Tls};
+use crate::model::{Check, Dns, Grpc, Http, Method, Probe, Refusal, Tls};
 
 /// The kinds; a check states one.
-const KINDS: [&str; 4] = ["http", "https", "tcp", "tls"];
+const KINDS: [&str; 7] = ["http", "https", "tcp", "tls", "grpc", "grpcs", "dns"];
 /// Keys that not all kinds know, and those that do.
-const OPTIONS: [(&str, &[&str]); 7] = [
+const OPTIONS: [(&str, &[&str]); 9] = [
     ("method", &["http", "https"]),
-    ("host", &["http", "https"]),
+    ("host", &["http", "https", "grpc", "grpcs"]),
     ("expect", &["http", "https"]),
     ("body", &["http", "https"]),
-    ("sni", &["https", "tls"]),
-    ("ca", &["https", "tls"]),
-    ("insecure", &["https", "tls"]),
+    ("sni", &["https", "grpcs", "tls"]),
+    ("ca", &["https", "grpcs", "tls"]),
+    ("insecure", &["https", "grpcs", "tls"]),
+    ("record", &["dns"]),
+    ("rcode", &["dns"]),
 ];
 
 /// The keys that are read here.
@@ -48,8 +50,7 @@ pub(super) fn read(table: &Table<'_>, findings: &mut Findings<'_>) -> Option<Pro
 fn of_kind(kind: &'static str, table: &Table<'_>, findings: &mut Findings<'_>) -> Option<Probe> {
     match kind {
         "http" | "https" => {
-            let secure = kind == "https";
-            let tls = secure.then(|| tls(table, findings));
+            let tls = (kind == "https").then(|| tls(table, findings));
             let http = Http {
                 method: table.parsed::<Method>("method", findings).unwrap_or_default(),
                 host: text(table, "host", findings),
@@ -59,6 +60,16 @@ fn of_kind(kind: &'static str, table: &Table<'_>, findings: &mut Findings<'_>) -
                 ..Http::get(table.text(kind, findings)?)
             };
             Some(Probe::Http(http))
+        }
+        "grpc" | "grpcs" => {
+            let tls = (kind == "grpcs").then(|| tls(table, findings));
+            let host = text(table, "host", findings);
+            Some(Probe::Grpc(Grpc { service: text(table, kind, findings)?, host, tls }))
+        }
+        "dns" => {
+            let record = table.parsed("record", findings).unwrap_or_default();
+            let rcode = table.parsed("rcode", findings).unwrap_or_default();
+            Some(Probe::Dns(Dns { name: text(table, kind, findings)?, record, rcode }))
         }
         "tls" => {
             let tls = tls(table, findings);
@@ -93,8 +104,8 @@ pub(super) fn take_away(probe: &mut Probe, refusal: &Refusal) -> Option<&'static
             "/".clone_into(&mut http.path);
             Some(if http.tls.is_some() { "https" } else { "http" })
         }
-        (Refusal::BadHost { .. }, Probe::Http(http)) => {
-            http.host = None;
+        (Refusal::BadHost { .. }, Probe::Http(Http { host, .. }) | Probe::Grpc(Grpc { host, .. })) => {
+            *host = None;
             Some("host")
         }
         (Refusal::OutOfRange { .. }, Probe::Http(http)) if http.expect != Check::DEFAULT_EXPECT => {
@@ -104,6 +115,11 @@ pub(super) fn take_away(probe: &mut Probe, refusal: &Refusal) -> Option<&'static
         (Refusal::BadSetting { key, .. }, probe) => {
             match (*key, probe) {
                 ("body", Probe::Http(http)) => http.body = None,
+                ("grpc", Probe::Grpc(grpc)) => {
+                    grpc.service = String::new();
+                    return Some(if grpc.tls.is_some() { "grpcs" } else { "grpc" });
+                }
+                ("dns", Probe::Dns(dns)) => ".".clone_into(&mut dns.name),
                 ("sni", probe) => probe.tls_mut()?.sni = None,
                 ("ca", probe) => probe.tls_mut()?.ca = None,
                 _ => return None,

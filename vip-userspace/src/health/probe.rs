@@ -1,5 +1,7 @@
 //! Makes one probe of one backend, and says what it met. What a result means for the member's health it does not know.
 
+mod dns;
+mod grpc;
 mod http;
 mod open;
 mod tls;
@@ -26,6 +28,8 @@ pub async fn probe(probe: &Probe, target: SocketAddr, path: &Path, timeout: Dura
         Probe::Tcp => attempt.connect().await.map(drop),
         Probe::Tls(tls) => tls::probe(attempt, tls).await,
         Probe::Http(http) => http::probe(attempt, http).await,
+        Probe::Grpc(grpc) => grpc::probe(attempt, grpc).await,
+        Probe::Dns(dns) => dns::probe(attempt, dns).await,
     }
 }
 

@@ -14,6 +14,10 @@ pub enum Probe {
     Tls(Tls),
     /// An HTTP/1.1 request over TCP, or TLS, is answered as expected.
     Http(Http),
+    /// The gRPC health service says that it serves.
+    Grpc(Grpc),
+    /// A DNS question over UDP is answered as expected.
+    Dns(Dns),
 }
 
 /// How TLS is spoken, and whom it is spoken with.
@@ -68,6 +72,77 @@ words! {
     }
 }
 
+/// A question to the gRPC health service (`grpc.health.v1`).
+#[derive(Clone, PartialEq, Eq, Hash, Default, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Grpc {
+    /// Name of the gRPC service that is asked for; empty for the server as a whole.
+    #[serde(default)]
+    pub service: String,
+    /// Authority of the request; the probed address where absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub host: Option<String>,
+    /// It goes by TLS.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tls: Option<Tls>,
+}
+
+/// A DNS question, and the answer to it that is a success.
+#[derive(Clone, PartialEq, Eq, Hash, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Dns {
+    /// The name that is asked for.
+    pub name: String,
+    /// The type of records that is asked for, of which a `NOERROR` answer is to have one.
+    #[serde(default)]
+    pub record: Record,
+    /// The code of the answer.
+    #[serde(default)]
+    pub rcode: Rcode,
+}
+
+words! {
+    /// A type of DNS records (RFC 1035, section 3.2.2, RFC 3596, RFC 2782).
+    Record is a "type of DNS records" {
+        /// An IPv4 address.
+        A = "A",
+        /// An IPv6 address.
+        Aaaa = "AAAA",
+        /// Another name for it.
+        Cname = "CNAME",
+        /// Who takes its mail.
+        Mx = "MX",
+        /// Who knows its zone.
+        Ns = "NS",
+        /// The name of an address.
+        Ptr = "PTR",
+        /// Where its zone begins.
+        Soa = "SOA",
+        /// Who serves it.
+        Srv = "SRV",
+        /// A text.
+        Txt = "TXT",
+    }
+}
+
+words! {
+    /// The code of a DNS answer (RFC 1035, section 4.1.1).
+    Rcode is a "DNS answer code" {
+        /// It knows.
+        NoError = "NOERROR",
+        /// There is no such name.
+        NxDomain = "NXDOMAIN",
+        /// It does not want to.
+        Refused = "REFUSED",
+        /// It failed.
+        ServFail = "SERVFAIL",
+        /// It did not understand the question.
+        FormErr = "FORMERR",
+        /// It can't.
+        NotImp = "NOTIMP",
+    }
+}
+
 impl Method {
     fn is_get(&self) -> bool {
         *self == Self::Get
@@ -101,6 +176,9 @@ impl Probe {
             Self::Tls(_) => "tls",
             Self::Http(Http { tls: None, .. }) => "http",
             Self::Http(Http { tls: Some(_), .. }) => "https",
+            Self::Grpc(Grpc { tls: None, .. }) => "grpc",
+            Self::Grpc(Grpc { tls: Some(_), .. }) => "grpcs",
+            Self::Dns(_) => "dns",
         }
     }
 
@@ -110,7 +188,8 @@ impl Probe {
         match self {
             Self::Tls(tls) => Some(tls),
             Self::Http(http) => http.tls.as_ref(),
-            Self::Tcp => None,
+            Self::Grpc(grpc) => grpc.tls.as_ref(),
+            Self::Tcp | Self::Dns(_) => None,
         }
     }
 
@@ -119,7 +198,8 @@ impl Probe {
         match self {
             Self::Tls(tls) => Some(tls),
             Self::Http(http) => http.tls.as_mut(),
-            Self::Tcp => None,
+            Self::Grpc(grpc) => grpc.tls.as_mut(),
+            Self::Tcp | Self::Dns(_) => None,
         }
     }
 
@@ -127,7 +207,8 @@ impl Probe {
     #[must_use]
     pub const fn protocol(&self) -> Option<Protocol> {
         match self {
-            Self::Tcp | Self::Tls(_) | Self::Http(_) => Some(Protocol::Tcp),
+            Self::Tcp | Self::Tls(_) | Self::Http(_) | Self::Grpc(_) => Some(Protocol::Tcp),
+            Self::Dns(_) => Some(Protocol::Udp),
         }
     }
 }

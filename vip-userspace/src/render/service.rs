@@ -192,6 +192,8 @@ pub(super) fn describe(check: &Check) -> String {
     let probe = match &check.probe {
         Probe::Tcp | Probe::Tls(_) => kind.to_owned(),
         Probe::Http(http) => format!("{kind} {}", http.path),
+        Probe::Grpc(grpc) => format!("{kind} {}", grpc.service).trim_end().to_owned(),
+        Probe::Dns(dns) => format!("{kind} {} {}", dns.name, dns.record),
     };
     let port = check.port.map(|port| format!(" on port {port}")).unwrap_or_default();
     let other = |name: &str, interval: Option<Duration>| {

@@ -273,7 +273,7 @@ protocol = "udp"
 check = { tcp = true }"#,
         r#"line 15: service b: check: it has "http" and "tcp": one of them is enough
 line 19: service c: check: tcp = false checks nothing: leave the whole check out
-line 20: service c: check: "host" needs "http" or "https": a check by tcp knows no such thing
+line 20: service c: check: "host" needs "http", "https", "grpc" or "grpcs": a check by tcp knows no such thing
 line 21: service c: check: "expect" needs "http" or "https": a check by tcp knows no such thing
 line 26: service d: a UDP service can't be checked on its own port by tcp: give the check a `port`"#,
     );

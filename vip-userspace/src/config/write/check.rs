@@ -1,7 +1,7 @@
 //! Writes a check, as it is read back.
 
 use super::{Text, quoted};
-use crate::model::{Check, Http, Probe, Tls};
+use crate::model::{Check, Dns, Grpc, Http, Probe, Tls};
 
 impl Text {
     /// The lines of a check.
@@ -36,6 +36,16 @@ impl Text {
                 self.line("expect", quoted(format!("{low}-{high}")));
                 self.text("body", body.as_ref());
                 tls.iter().for_each(|tls| self.tls(tls));
+            }
+            Probe::Grpc(Grpc { service, host, tls }) => {
+                self.line(kind, quoted(service));
+                self.text("host", host.as_ref());
+                tls.iter().for_each(|tls| self.tls(tls));
+            }
+            Probe::Dns(Dns { name, record, rcode }) => {
+                self.line(kind, quoted(name));
+                self.line("record", quoted(record));
+                self.line("rcode", quoted(rcode));
             }
         }
     }

@@ -8,9 +8,9 @@ use super::write;
 use crate::{
     config::{Config, parse},
     model::{
-        Admin, Affinity, AffinityKind, Answer, AttachMode, Backend, Capacity, Check, Echo, Fragments, Http,
-        Intent, Mac, Maintenance, Member, Method, OnDead, Ports, Probe, Protocol, Role, Scheduler, Service,
-        ServiceAddress, Target, Tls, Ttl, VipSettings,
+        Admin, Affinity, AffinityKind, Answer, AttachMode, Backend, Capacity, Check, Dns, Echo, Fragments,
+        Grpc, Http, Intent, Mac, Maintenance, Member, Method, OnDead, Ports, Probe, Protocol, Rcode, Record,
+        Role, Scheduler, Service, ServiceAddress, Target, Tls, Ttl, VipSettings,
     },
 };
 
@@ -85,7 +85,13 @@ fn probe() -> impl Strategy<Value = Probe> {
             Probe::Http(Http { method, path, host, expect: (low, high), body, tls })
         },
     );
-    prop_oneof![Just(Probe::Tcp), tls().prop_map(Probe::Tls), http]
+    let grpc = ("[!-~]{0,20}", option::of("[a-z0-9.-]{1,20}"), option::of(tls()))
+        .prop_map(|(service, host, tls)| Probe::Grpc(Grpc { service, host, tls }));
+    let records = select(&[Record::A, Record::Aaaa, Record::Soa][..]);
+    let rcodes = select(&[Rcode::NoError, Rcode::NxDomain][..]);
+    let dns = ("[a-z0-9-]{1,20}[.]?", records, rcodes)
+        .prop_map(|(name, record, rcode)| Probe::Dns(Dns { name, record, rcode }));
+    prop_oneof![Just(Probe::Tcp), tls().prop_map(Probe::Tls), http, grpc, dns]
 }
 
 fn check() -> impl Strategy<Value = Check> {

@@ -3,7 +3,8 @@
 
 use std::{io, net::SocketAddr};
 
-use tokio::net::{TcpSocket, TcpStream};
+use socket2::{Domain, Socket, Type};
+use tokio::net::{TcpSocket, TcpStream, UdpSocket};
 
 use crate::{
     health::way::Path,
@@ -33,6 +34,16 @@ impl Target<'_> {
             return Err(Cause::PortClosed);
         }
         Ok(stream)
+    }
+
+    /// A socket for datagrams to the target and back, of which it takes none from elsewhere.
+    pub(super) async fn datagrams(self) -> Result<UdpSocket, Cause> {
+        let socket = Socket::new(Domain::for_address(self.address), Type::DGRAM.nonblocking(), None);
+        let socket = socket.map_err(|error| not_made(&error))?;
+        self.path.prepare(&socket, self.address).map_err(|error| self.unprepared(&error))?;
+        let socket = UdpSocket::from_std(socket.into()).map_err(|error| not_made(&error))?;
+        socket.connect(self.address).await.map_err(|error| blame(&error, Stage::Connect))?;
+        Ok(socket)
     }
 
     /// What it means that a socket can't take the way.

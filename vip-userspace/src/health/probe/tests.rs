@@ -1,5 +1,7 @@
 //! Probes of real servers on the loopback, good ones and bad ones.
 
+mod dns;
+mod grpc;
 mod tls;
 
 use std::io;
@@ -175,6 +177,7 @@ async fn a_body_that_stands_still_is_late() {
         let still = listener.local_addr().expect("an address");
         let serving = tokio::spawn(async move {
             let (mut stream, _) = listener.accept().await.expect("a connection");
+            let _ = stream.read_u8().await;
             let _ = stream.write_all(ANSWER.as_bytes()).await;
             while stream.read_u8().await.is_ok() {}
         });

@@ -1,13 +1,16 @@
 //! What a check must be by itself, and for its service.
 
 use super::{
-    super::{Check, Http, Method, Ports, Probe, Protocol, Service, ServiceName, Tls},
+    super::{Check, Dns, Grpc, Http, Method, Ports, Probe, Protocol, Service, ServiceName, Tls},
     Refusal,
     rules::{within, within_time},
 };
 
 /// Longest text that is looked for in a body, in bytes.
 const MAX_TEXT: usize = 1024;
+
+/// Longest name of a gRPC service, in bytes.
+const MAX_GRPC: usize = 127;
 
 /// What the check of a service must be.
 pub(super) fn check(service: &Service, check: &Check) -> Result<(), Refusal> {
@@ -23,6 +26,8 @@ pub(super) fn check(service: &Service, check: &Check) -> Result<(), Refusal> {
         Probe::Tcp => Ok(()),
         Probe::Tls(its) => tls(name, its),
         Probe::Http(its) => http(name, its),
+        Probe::Grpc(its) => grpc(name, its),
+        Probe::Dns(its) => dns(name, its),
     }
 }
 
@@ -59,6 +64,27 @@ fn http(service: &ServiceName, http: &Http) -> Result<(), Refusal> {
         return Err(bad(service, "body", text, "left out with method HEAD: the answer has no body"));
     }
     its.as_ref().map_or(Ok(()), |its| tls(service, its))
+}
+
+fn grpc(service: &ServiceName, grpc: &Grpc) -> Result<(), Refusal> {
+    let Grpc { service: asked, host: its, tls: secured } = grpc;
+    if asked.len() > MAX_GRPC || !asked.bytes().all(|byte| byte.is_ascii_graphic()) {
+        let wanted = "a gRPC service's name of up to 127 letters, or empty for the whole server";
+        return Err(bad(service, "grpc", asked, wanted));
+    }
+    host(service, its.as_deref())?;
+    secured.as_ref().map_or(Ok(()), |its| tls(service, its))
+}
+
+/// RFC 1035, section 2.3.4: labels of 1 to 63 bytes, 253 in all. The root is a name, too.
+fn dns(service: &ServiceName, dns: &Dns) -> Result<(), Refusal> {
+    let name = dns.name.strip_suffix('.').unwrap_or(&dns.name);
+    let is_label =
+        |label: &str| (1..=63).contains(&label.len()) && label.bytes().all(|byte| byte.is_ascii_graphic());
+    match dns.name == "." || (name.len() <= 253 && name.split('.').all(is_label)) {
+        true => Ok(()),
+        false => Err(bad(service, "dns", &dns.name, "a DNS name, like www.example.org")),
+    }
 }
 
 /// A name for a header.
