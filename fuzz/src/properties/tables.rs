@@ -111,7 +111,13 @@ impl<'t> Vip<'t> {
                 (service.peers_first, peers),
             ]
         });
-        rings.flat_map(|(first, size)| self.tables.rings.iter().skip(first as usize).take(size as usize))
+        rings.flat_map(|(first, size)| {
+            // Indices are counted as the director does: the one after the last number is 0.
+            let anew = (u64::from(first) + u64::from(size)).saturating_sub(1 << u32::BITS);
+            let anew = usize::try_from(anew).unwrap_or(usize::MAX);
+            let slots = self.tables.rings.iter();
+            slots.clone().skip(first as usize).take(size as usize).chain(slots.take(anew))
+        })
     }
 }
 

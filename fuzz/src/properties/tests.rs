@@ -174,3 +174,20 @@ fn padding_that_makes_a_difference_is_found() {
     let failure = run(&input, &looks_at_padding).expect_err("a mistake");
     assert!(failure.why.starts_with("with other padding"), "{failure}");
 }
+
+#[test]
+fn a_ring_that_passes_the_last_number_goes_on_at_the_first_slots() {
+    let mut tables = director();
+    let ring = Service { ring_first: u32::MAX, ring_size: 7, id: 1, ..Service::zeroed() };
+    tables.services4.insert(ServiceKey4 { vip: VIP, port: [0, 80], protocol: 6, zero: 0 }, ring);
+    let mut forwarded = 0;
+    for port in 0..100 {
+        let mut before = segment();
+        before.bytes[35] = port;
+        let mut after = before.clone();
+        let action = direct(&mut after, &tables);
+        check(&before, &after, action, &tables).expect("right");
+        forwarded += u32::from(action.verb == Verb::Transmit);
+    }
+    assert!(forwarded > 0, "the test met no slot");
+}
