@@ -186,14 +186,17 @@ impl<D: Dataplane> Controller<D> {
 
     /// Where a backend's address is now.
     pub fn neighbour(&mut self, address: IpAddr, found: Result<Place, NoNeighbour>) {
+        if let Ok(Place::Link(neighbour)) = found {
+            self.world.last_ways.insert(address, neighbour.ifindex);
+        }
         self.world.neighbours.insert(address, found);
     }
 
-    /// An interface is there, with this name and MAC.
-    pub fn link(&mut self, ifindex: u32, name: String, mac: Mac) {
+    /// An interface is there, with this name and MAC, and is up or not.
+    pub fn link(&mut self, ifindex: u32, name: String, mac: Mac, is_up: bool) {
         let known = self.world.links.get(&ifindex);
         let (is_port, is_egress) = known.map_or((false, false), |link| (link.is_port, link.is_egress));
-        self.world.links.insert(ifindex, Link { name, mac, is_port, is_egress });
+        self.world.links.insert(ifindex, Link { name, mac, is_port, is_egress, is_up });
     }
 
     /// An interface is gone.
@@ -203,7 +206,8 @@ impl<D: Dataplane> Controller<D> {
 
     /// The director is attached to an interface.
     pub fn port(&mut self, ifindex: u32, name: String, mac: Mac) {
-        self.world.links.insert(ifindex, Link { name, mac, is_port: true, is_egress: false });
+        let link = Link { name, mac, is_port: true, is_egress: false, is_up: true };
+        self.world.links.insert(ifindex, link);
     }
 
     /// The addresses of this box.

@@ -25,7 +25,8 @@ pub fn offline_status(places: &Places) -> anyhow::Result<Option<Status>> {
         let attached = pinned.interfaces.iter().find(|attached| attached.ifindex == *ifindex);
         let name = attached.and_then(|attached| attached.name.clone());
         let name = name.unwrap_or_else(|| format!("interface {ifindex}"));
-        world.links.insert(*ifindex, Link { name, mac: Mac(port.mac), is_port: true, is_egress: false });
+        let mac = Mac(port.mac);
+        world.links.insert(*ifindex, Link { name, mac, is_port: true, is_egress: false, is_up: true });
     }
     adopt(&mut world, &pinned.tables, &by_id);
     let numbers = Numbers::adopt(pinned.capacity, &pinned.tables, &by_id, &world.intent)?;

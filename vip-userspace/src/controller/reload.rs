@@ -202,7 +202,8 @@ fn links(config: &Config, world: &World, now: &Links) -> std::collections::BTree
     for name in ports.union(&egresses) {
         if let Some(link) = now.by_name(name) {
             let mac = link.mac.unwrap_or(Mac([0; 6]));
-            let entry = Link { name: link.name.clone(), mac, is_port: false, is_egress: false };
+            let entry =
+                Link { name: link.name.clone(), mac, is_port: false, is_egress: false, is_up: link.up };
             links.entry(link.ifindex).or_insert(entry);
         }
     }

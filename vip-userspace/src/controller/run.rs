@@ -269,11 +269,13 @@ impl Loop {
         match event {
             NetEvent::Neighbour { address, result } => self.controller.neighbour(address, result),
             NetEvent::Link(link) => {
-                let is_port = self.interfaces.iter().any(|interface| interface.ifindex == link.ifindex);
-                if is_port && !link.up {
-                    warn!("{}: the link is down", link.name);
+                let was = self.controller.world().links.get(&link.ifindex);
+                match was.filter(|was| was.is_port || was.is_egress).map(|was| was.is_up) {
+                    Some(true) if !link.up => warn!("{}: the link is down", link.name),
+                    Some(false) if link.up => info!("{}: the link is up", link.name),
+                    _ => {}
                 }
-                self.controller.link(link.ifindex, link.name, link.mac.unwrap_or(Mac([0; 6])));
+                self.controller.link(link.ifindex, link.name, link.mac.unwrap_or(Mac([0; 6])), link.up);
             }
             NetEvent::LinkGone(link) => self.controller.link_gone(link.ifindex),
         }

@@ -127,6 +127,7 @@ fn ways_out(config: &Config, ports: &[InterfaceStatus], links: &Links) -> BTreeM
         mac: mac.unwrap_or(Mac([0; 6])),
         is_port,
         is_egress: !is_port,
+        is_up: true,
     };
     let ports = ports.iter().map(|port| (port.ifindex, link(&port.name, port.mac, true)));
     let egresses = config.egress_interfaces.iter().filter_map(|name| links.by_name(name));

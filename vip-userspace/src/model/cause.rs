@@ -11,18 +11,6 @@ use super::Mac;
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, thiserror::Error)]
 #[serde(rename_all = "kebab-case", tag = "code")]
 pub enum Cause {
-    /// The link that leads to it is down.
-    #[error("no link: {interface} is down")]
-    NoLink {
-        /// Name of the interface.
-        interface: String,
-    },
-    /// Nobody answers ARP or neighbour discovery for its address.
-    #[error("no neighbour: nobody answers for {address}")]
-    NoNeighbour {
-        /// The address.
-        address: IpAddr,
-    },
     /// It is there, but does not take packets to the VIP.
     #[error("the VIP is not held: {sign}")]
     VipNotHeld {

@@ -61,6 +61,12 @@ pub enum NoNeighbour {
         /// The gateway.
         gateway: std::net::IpAddr,
     },
+    /// The link that led to it is down.
+    #[error("no link: {interface} is down")]
+    NoLink {
+        /// Name of the interface.
+        interface: String,
+    },
     /// Nobody answers ARP or neighbour discovery for it.
     #[error("nobody answers for its address on {interface}: its MAC is not known")]
     NoMac {
@@ -83,7 +89,7 @@ pub enum Ineligible {
     #[error("disabled")]
     Disabled,
     /// It can't be reached on the link.
-    #[error("no neighbour: {0}")]
+    #[error("{}", layer(.0))]
     NoNeighbour(NoNeighbour),
     /// It is checked, and no probe has ended yet.
     #[error("not probed yet")]
@@ -103,6 +109,14 @@ pub enum Ineligible {
     /// It is a backup, and not needed.
     #[error("a backup: enough other members are eligible")]
     Backup,
+}
+
+/// What is missing, by its layer.
+fn layer(why: &NoNeighbour) -> String {
+    match why {
+        NoNeighbour::NoLink { .. } => why.to_string(),
+        _ => format!("no neighbour: {why}"),
+    }
 }
 
 /// What flows a member gets.

@@ -36,6 +36,8 @@ pub struct Link {
     pub is_port: bool,
     /// It is a way out that the configuration names for that alone.
     pub is_egress: bool,
+    /// It is switched on and has a carrier.
+    pub is_up: bool,
 }
 
 /// How the members of a service stand.
@@ -62,6 +64,8 @@ pub struct World {
     pub courses: BTreeMap<ServiceName, Course>,
     /// Where backends are, by address.
     pub neighbours: BTreeMap<IpAddr, Result<Place, NoNeighbour>>,
+    /// The interface that last led to a backend, by address.
+    pub last_ways: BTreeMap<IpAddr, u32>,
     /// Interfaces, by index.
     pub links: BTreeMap<u32, Link>,
     /// Addresses of this box.
@@ -170,10 +174,10 @@ impl World {
     /// # Errors
     /// Why that is not known, or not to be used.
     pub fn place(&self, backend: &Backend, vip: IpAddr) -> Result<Place, NoNeighbour> {
-        let known = backend
-            .address_for(vip)
-            .and_then(|address| self.neighbours.get(&address).cloned())
-            .unwrap_or(Err(NoNeighbour::Pending));
+        let known = match backend.address_for(vip) {
+            Some(address) => self.neighbour(address),
+            None => Err(NoNeighbour::Pending),
+        };
         let found = match (backend.mac, known) {
             (_, Ok(Place::Here)) => return Ok(Place::Here),
             (None, Ok(Place::Link(known))) => known,
@@ -182,9 +186,20 @@ impl World {
             (Some(mac), Err(unknown)) => self.way_without_neighbour(mac, unknown)?,
         };
         match self.links.get(&found.ifindex) {
+            Some(link) if !link.is_up => Err(NoNeighbour::NoLink { interface: link.name.clone() }),
             Some(link) if link.is_port || link.is_egress => Ok(Place::Link(found)),
             Some(link) => Err(NoNeighbour::NotAPort { interface: link.name.clone() }),
             None => Err(NoNeighbour::NotAPort { interface: format!("interface {}", found.ifindex) }),
+        }
+    }
+
+    /// Where an address is. With its link, the kernel takes away what it knew of it.
+    fn neighbour(&self, address: IpAddr) -> Result<Place, NoNeighbour> {
+        let known = self.neighbours.get(&address).cloned().unwrap_or(Err(NoNeighbour::Pending));
+        let last = self.last_ways.get(&address).and_then(|ifindex| self.links.get(ifindex));
+        match (known, last) {
+            (Err(_), Some(link)) if !link.is_up => Err(NoNeighbour::NoLink { interface: link.name.clone() }),
+            (known, _) => known,
         }
     }
 
@@ -219,6 +234,7 @@ impl World {
         });
         let watched = self.watched();
         self.neighbours.retain(|address, _| watched.contains(address));
+        self.last_ways.retain(|address, _| watched.contains(address));
     }
 }
 

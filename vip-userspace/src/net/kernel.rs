@@ -62,6 +62,18 @@ impl Kernel {
         Ok(links)
     }
 
+    /// One interface, if it is there.
+    pub(super) async fn link(&self, ifindex: u32) -> Result<Option<Link>, NetError> {
+        let mut question = LinkMessage::default();
+        question.header.index = ifindex;
+        match self.one(Message::GetLink(question), 0, "look at an interface").await? {
+            Ok(Some(Message::NewLink(message))) => Ok(Link::read(&message)),
+            Ok(_) => Ok(None),
+            Err(error) if error.raw_os_error() == Some(libc::ENODEV) => Ok(None),
+            Err(source) => Err(refused(format!("look at interface {ifindex}"), source)),
+        }
+    }
+
     /// All addresses of all interfaces.
     pub(super) async fn addresses(&self) -> Result<BTreeSet<IpAddr>, NetError> {
         let what = "list addresses";

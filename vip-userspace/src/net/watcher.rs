@@ -27,6 +27,8 @@ const PACE: Duration = Duration::from_millis(50);
 /// Time between two attempts at a neighbour that does not answer. By itself the kernel pauses for up to 5 s
 /// (`interval_probe_time_ms`).
 const NUDGE: Duration = Duration::from_secs(1);
+/// Time between two glances at the carriers of ways out.
+const GLANCE: Duration = Duration::from_millis(20);
 /// Events that wait for the controller before the watcher does.
 const WAITING: usize = 256;
 
@@ -172,6 +174,8 @@ impl Watch {
     ) -> Result<(), End> {
         let mut nudges = interval(NUDGE);
         nudges.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut glances = interval(GLANCE);
+        glances.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut stale = true;
         let mut not_before = Instant::now();
         loop {
@@ -199,6 +203,7 @@ impl Watch {
                 _ = nudges.tick(), if self.places.values().any(|watched| watched.unsettled) => {
                     self.nudge().await?;
                 }
+                _ = glances.tick() => self.glance().await?,
                 () = self.news.closed() => return Err(End::Unheard),
             }
         }
@@ -233,6 +238,23 @@ impl Watch {
         let addresses: Vec<_> = self.places.keys().copied().collect();
         for address in addresses {
             self.locate(address).await?;
+        }
+        Ok(())
+    }
+
+    /// Looks whether a way out has lost its carrier. The kernel tells of that as well, but up to a second later if the carrier
+    /// of any other interface has changed within the last one (net/core/link_watch.c).
+    async fn glance(&mut self) -> Result<(), End> {
+        let ways: BTreeSet<_> = self.places.values().filter_map(|watched| watched.place.egress()).collect();
+        for ifindex in ways {
+            if !self.links.by_index(ifindex).is_some_and(|link| link.up) {
+                continue;
+            }
+            if let Some(link) = self.kernel.link(ifindex).await?.filter(|link| !link.up) {
+                let lost = NetEvent::Link(link);
+                self.links.apply(&lost);
+                self.tell(lost).await?;
+            }
         }
         Ok(())
     }

@@ -62,7 +62,7 @@ fn bench_of(
     }
     let mut world = World { intent, ..World::default() };
     for (ifindex, is_port) in [(PORT, true), (4, false)] {
-        let link = Link { name: format!("eth{ifindex}"), mac: OWN, is_port, is_egress: true };
+        let link = Link { name: format!("eth{ifindex}"), mac: OWN, is_port, is_egress: true, is_up: true };
         world.links.insert(ifindex, link);
     }
     for n in 1..=4 {
