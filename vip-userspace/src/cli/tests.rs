@@ -99,6 +99,11 @@ fn a_check_speaks_tls_and_looks_at_the_answer() {
         probe("grpcs:shop.Cart --check-host a.example"),
         json!({ "kind": "grpc", "service": "shop.Cart", "host": "a.example", "tls": {} })
     );
+    assert_eq!(probe("ping"), json!({ "kind": "ping" }));
+    assert_eq!(
+        probe("script:/bin/check --check-user nobody"),
+        json!({ "kind": "script", "command": ["/bin/check"], "user": "nobody" })
+    );
     assert_eq!(
         probe("dns:a.example --check-record soa"),
         json!({ "kind": "dns", "name": "a.example", "record": "SOA", "rcode": "NOERROR" })

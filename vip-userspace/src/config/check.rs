@@ -68,6 +68,10 @@ pub(super) fn take_away(check: &mut Check, refusal: &Refusal) -> Option<&'static
             check.timeout = check.interval;
             Some("timeout")
         }
+        Refusal::BadSetting { key: "port", .. } => {
+            check.port = None;
+            Some("port")
+        }
         _ => probe::take_away(&mut check.probe, refusal),
     }
 }

@@ -1,12 +1,12 @@
 //! Reads what a check's probe does: of a few kinds one, each with keys that others do not know.
 
 use super::{problem::Findings, table::Table};
-use crate::model::{Check, Dns, Grpc, Http, Method, Probe, Refusal, Tls};
+use crate::model::{Check, Dns, Grpc, Http, Method, Probe, Refusal, Script, Tls};
 
 /// The kinds; a check states one.
-const KINDS: [&str; 7] = ["http", "https", "tcp", "tls", "grpc", "grpcs", "dns"];
+const KINDS: [&str; 9] = ["http", "https", "tcp", "tls", "grpc", "grpcs", "dns", "ping", "script"];
 /// Keys that not all kinds know, and those that do.
-const OPTIONS: [(&str, &[&str]); 9] = [
+const OPTIONS: [(&str, &[&str]); 10] = [
     ("method", &["http", "https"]),
     ("host", &["http", "https", "grpc", "grpcs"]),
     ("expect", &["http", "https"]),
@@ -16,6 +16,7 @@ const OPTIONS: [(&str, &[&str]); 9] = [
     ("insecure", &["https", "grpcs", "tls"]),
     ("record", &["dns"]),
     ("rcode", &["dns"]),
+    ("user", &["script"]),
 ];
 
 /// The keys that are read here.
@@ -75,6 +76,11 @@ fn of_kind(kind: &'static str, table: &Table<'_>, findings: &mut Findings<'_>) -
             let tls = tls(table, findings);
             is_on(kind, table, findings).then_some(Probe::Tls(tls))
         }
+        "script" => {
+            let user = text(table, "user", findings);
+            Some(Probe::Script(Script { command: command(table, findings)?, user }))
+        }
+        "ping" => is_on(kind, table, findings).then_some(Probe::Ping),
         _ => is_on(kind, table, findings).then_some(Probe::Tcp),
     }
 }
@@ -87,6 +93,25 @@ fn is_on(kind: &str, table: &Table<'_>, findings: &mut Findings<'_>) -> bool {
         table.say(Some(&table.span_of(kind)), &message, findings);
     }
     is_on == Some(true)
+}
+
+/// `script`: a file, or a list of it and its arguments.
+fn command(table: &Table<'_>, findings: &mut Findings<'_>) -> Option<Vec<String>> {
+    let example = r#"["/usr/local/bin/check", "--fast"]"#;
+    let field = table.field("script")?;
+    if let Some(file) = field.get_ref().as_str() {
+        return Some(vec![file.to_owned()]);
+    }
+    let words = table.list("script", example, findings)?;
+    let texts: Option<Vec<_>> = words.iter().map(|word| word.get_ref().as_str().map(str::to_owned)).collect();
+    match texts {
+        Some(texts) if !texts.is_empty() => Some(texts),
+        _ => {
+            let message = format!("script is a file and its arguments, like {example}");
+            table.say(Some(&field.span()), &message, findings);
+            None
+        }
+    }
 }
 
 fn tls(table: &Table<'_>, findings: &mut Findings<'_>) -> Tls {
@@ -119,6 +144,8 @@ pub(super) fn take_away(probe: &mut Probe, refusal: &Refusal) -> Option<&'static
                     grpc.service = String::new();
                     return Some(if grpc.tls.is_some() { "grpcs" } else { "grpc" });
                 }
+                ("script", Probe::Script(script)) => script.command = vec!["/".to_owned()],
+                ("user", Probe::Script(script)) => script.user = None,
                 ("dns", Probe::Dns(dns)) => ".".clone_into(&mut dns.name),
                 ("sni", probe) => probe.tls_mut()?.sni = None,
                 ("ca", probe) => probe.tls_mut()?.ca = None,

@@ -4,6 +4,8 @@ mod dns;
 mod grpc;
 mod http;
 mod open;
+mod ping;
+mod script;
 mod tls;
 
 use std::{net::SocketAddr, time::Duration};
@@ -30,6 +32,8 @@ pub async fn probe(probe: &Probe, target: SocketAddr, path: &Path, timeout: Dura
         Probe::Http(http) => http::probe(attempt, http).await,
         Probe::Grpc(grpc) => grpc::probe(attempt, grpc).await,
         Probe::Dns(dns) => dns::probe(attempt, dns).await,
+        Probe::Ping => ping::probe(attempt).await,
+        Probe::Script(script) => script::probe(attempt, script).await,
     }
 }
 

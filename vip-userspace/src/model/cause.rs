@@ -139,6 +139,12 @@ pub enum Cause {
         /// The start of what it wrote; may be empty.
         said: String,
     },
+    /// The script wrote without end.
+    #[error("the script wrote more than {limit} bytes")]
+    ScriptFlood {
+        /// Most that it may write.
+        limit: usize,
+    },
     /// This box could not make the probe: it says nothing about the member.
     #[error("the probe could not be made: {said}")]
     NotMade {

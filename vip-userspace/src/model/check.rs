@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use super::{Probe, words::words};
 
 /// How a member is checked.
-#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Eq, Hash, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Check {
     /// What one probe does.

@@ -34,7 +34,7 @@ pub use intent::{Intent, Refusal};
 pub use names::{BackendName, ServiceName};
 pub use part::Part;
 pub use placing::{Affinity, AffinityKind, Answer, Fragments, OnDead, Scheduler, Ttl};
-pub use probe::{Dns, Grpc, Http, Method, Probe, Rcode, Record, Tls};
+pub use probe::{Dns, Grpc, Http, Method, Probe, Rcode, Record, Script, Tls};
 pub use service::{Member, Service};
 pub use vip::{Echo, Role, VipSettings};
 pub use words::BadWord;

@@ -18,6 +18,10 @@ pub enum Probe {
     Grpc(Grpc),
     /// A DNS question over UDP is answered as expected.
     Dns(Dns),
+    /// An ICMP echo request is replied to.
+    Ping,
+    /// A program of the operator's ends with status 0.
+    Script(Script),
 }
 
 /// How TLS is spoken, and whom it is spoken with.
@@ -143,6 +147,17 @@ words! {
     }
 }
 
+/// A program that checks a backend in its own way.
+#[derive(Clone, PartialEq, Eq, Hash, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Script {
+    /// Its file, from the root on, and its arguments.
+    pub command: Vec<String>,
+    /// The user that it runs as; the controller's where absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub user: Option<String>,
+}
+
 impl Method {
     fn is_get(&self) -> bool {
         *self == Self::Get
@@ -179,6 +194,8 @@ impl Probe {
             Self::Grpc(Grpc { tls: None, .. }) => "grpc",
             Self::Grpc(Grpc { tls: Some(_), .. }) => "grpcs",
             Self::Dns(_) => "dns",
+            Self::Ping => "ping",
+            Self::Script(_) => "script",
         }
     }
 
@@ -189,7 +206,7 @@ impl Probe {
             Self::Tls(tls) => Some(tls),
             Self::Http(http) => http.tls.as_ref(),
             Self::Grpc(grpc) => grpc.tls.as_ref(),
-            Self::Tcp | Self::Dns(_) => None,
+            Self::Tcp | Self::Dns(_) | Self::Ping | Self::Script(_) => None,
         }
     }
 
@@ -199,7 +216,7 @@ impl Probe {
             Self::Tls(tls) => Some(tls),
             Self::Http(http) => http.tls.as_mut(),
             Self::Grpc(grpc) => grpc.tls.as_mut(),
-            Self::Tcp | Self::Dns(_) => None,
+            Self::Tcp | Self::Dns(_) | Self::Ping | Self::Script(_) => None,
         }
     }
 
@@ -209,6 +226,7 @@ impl Probe {
         match self {
             Self::Tcp | Self::Tls(_) | Self::Http(_) | Self::Grpc(_) => Some(Protocol::Tcp),
             Self::Dns(_) => Some(Protocol::Udp),
+            Self::Ping | Self::Script(_) => None,
         }
     }
 }

@@ -5,7 +5,7 @@ use std::{net::IpAddr, time::Duration};
 use serde::{Deserialize, Serialize};
 
 use super::{
-    Affinity, Answer, BackendName, Check, Fragments, OnDead, Protocol, Scheduler, ServiceAddress,
+    Affinity, Answer, BackendName, Check, Fragments, OnDead, Probe, Protocol, Scheduler, ServiceAddress,
     ServiceName, Ttl,
 };
 
@@ -179,10 +179,17 @@ impl Service {
         Duration::from_secs(1) + probes.unwrap_or_default()
     }
 
-    /// The port that its members are probed on; `None` where it has no check, or nobody says which.
+    /// The port that its members are probed on, 0 where the probe needs none; `None` where it has no check, or nobody says
+    /// which.
     #[must_use]
     pub fn checked_port(&self) -> Option<u16> {
-        self.check.as_ref().and_then(|check| check.port.or(self.address.port()))
+        let check = self.check.as_ref()?;
+        let stated = check.port.or(self.address.port());
+        match check.probe {
+            Probe::Ping => Some(0),
+            Probe::Script(_) => stated.or(Some(0)),
+            _ => stated,
+        }
     }
 }
 

@@ -190,7 +190,8 @@ pub(super) fn eligible_style(service: &ServiceStatus) -> Style {
 pub(super) fn describe(check: &Check) -> String {
     let kind = check.probe.kind();
     let probe = match &check.probe {
-        Probe::Tcp | Probe::Tls(_) => kind.to_owned(),
+        Probe::Tcp | Probe::Tls(_) | Probe::Ping => kind.to_owned(),
+        Probe::Script(script) => format!("{kind} {}", script.command.join(" ")),
         Probe::Http(http) => format!("{kind} {}", http.path),
         Probe::Grpc(grpc) => format!("{kind} {}", grpc.service).trim_end().to_owned(),
         Probe::Dns(dns) => format!("{kind} {} {}", dns.name, dns.record),

@@ -1,7 +1,7 @@
 //! Writes a check, as it is read back.
 
-use super::{Text, quoted};
-use crate::model::{Check, Dns, Grpc, Http, Probe, Tls};
+use super::{Text, list, quoted};
+use crate::model::{Check, Dns, Grpc, Http, Probe, Script, Tls};
 
 impl Text {
     /// The lines of a check.
@@ -24,7 +24,11 @@ impl Text {
     fn kind(&mut self, probe: &Probe) {
         let kind = probe.kind();
         match probe {
-            Probe::Tcp => self.line(kind, true),
+            Probe::Tcp | Probe::Ping => self.line(kind, true),
+            Probe::Script(Script { command, user }) => {
+                self.line(kind, list(command.iter().map(quoted)));
+                self.text("user", user.as_ref());
+            }
             Probe::Tls(tls) => {
                 self.line(kind, true);
                 self.tls(tls);

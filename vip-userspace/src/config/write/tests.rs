@@ -10,7 +10,7 @@ use crate::{
     model::{
         Admin, Affinity, AffinityKind, Answer, AttachMode, Backend, Capacity, Check, Dns, Echo, Fragments,
         Grpc, Http, Intent, Mac, Maintenance, Member, Method, OnDead, Ports, Probe, Protocol, Rcode, Record,
-        Role, Scheduler, Service, ServiceAddress, Target, Tls, Ttl, VipSettings,
+        Role, Scheduler, Script, Service, ServiceAddress, Target, Tls, Ttl, VipSettings,
     },
 };
 
@@ -91,7 +91,12 @@ fn probe() -> impl Strategy<Value = Probe> {
     let rcodes = select(&[Rcode::NoError, Rcode::NxDomain][..]);
     let dns = ("[a-z0-9-]{1,20}[.]?", records, rcodes)
         .prop_map(|(name, record, rcode)| Probe::Dns(Dns { name, record, rcode }));
-    prop_oneof![Just(Probe::Tcp), tls().prop_map(Probe::Tls), http, grpc, dns]
+    let script = (vec("\\PC{0,20}", 0..3), option::of("[a-z]{1,8}")).prop_map(|(arguments, user)| {
+        let command = ["/bin/check".to_owned()].into_iter().chain(arguments).collect();
+        Probe::Script(Script { command, user })
+    });
+    let plain = select(&[Probe::Tcp, Probe::Ping][..]);
+    prop_oneof![plain, tls().prop_map(Probe::Tls), http, grpc, dns, script]
 }
 
 fn check() -> impl Strategy<Value = Check> {
@@ -104,17 +109,8 @@ fn check() -> impl Strategy<Value = Check> {
                 (fast.then_some(Check::MIN_INTERVAL), down.then_some(Check::MAX_INTERVAL));
             let target = if through { Target::Vip } else { Target::Address };
             let timeout = interval;
-            Check {
-                probe,
-                interval,
-                fast_interval,
-                down_interval,
-                timeout,
-                rise,
-                fall,
-                port: Some(port),
-                target,
-            }
+            let port = (probe != Probe::Ping).then_some(port);
+            Check { probe, interval, fast_interval, down_interval, timeout, rise, fall, port, target }
         },
     )
 }

@@ -3,7 +3,7 @@
 
 use std::{io, net::SocketAddr};
 
-use socket2::{Domain, Socket, Type};
+use socket2::{Domain, Protocol, SockFilter, Socket, Type};
 use tokio::net::{TcpSocket, TcpStream, UdpSocket};
 
 use crate::{
@@ -44,6 +44,20 @@ impl Target<'_> {
         let socket = UdpSocket::from_std(socket.into()).map_err(|error| not_made(&error))?;
         socket.connect(self.address).await.map_err(|error| blame(&error, Stage::Connect))?;
         Ok(socket)
+    }
+
+    /// A raw socket for ICMP to the target and back, of which it takes only what `filter` lets pass.
+    pub(super) fn echoes(self, filter: &[SockFilter]) -> Result<UdpSocket, Cause> {
+        let protocol = if self.address.is_ipv4() { Protocol::ICMPV4 } else { Protocol::ICMPV6 };
+        let domain = Domain::for_address(self.address);
+        let socket = Socket::new(domain, Type::RAW.nonblocking(), Some(protocol));
+        let socket = socket.map_err(|error| not_made(&error))?;
+        socket.attach_filter(filter).map_err(|error| not_made(&error))?;
+        self.path.prepare(&socket, self.address).map_err(|error| self.unprepared(&error))?;
+        let target = SocketAddr::new(self.address.ip(), 0);
+        socket.connect(&target.into()).map_err(|error| blame(&error, Stage::Connect))?;
+        // Tokio has no raw sockets by name; connected, they send and receive as those for datagrams do.
+        UdpSocket::from_std(socket.into()).map_err(|error| not_made(&error))
     }
 
     /// What it means that a socket can't take the way.

@@ -2,6 +2,7 @@
 
 mod dns;
 mod grpc;
+mod script;
 mod tls;
 
 use std::io;
@@ -227,6 +228,22 @@ async fn a_head_without_end_is_given_up_long_before_the_time_is_up() {
     ] {
         let words = ask(once, always, LONG).await.expect_err("no answer");
         assert_eq!(words, "no HTTP answer: message head is too large", "{once:?}");
+    }
+}
+
+#[tokio::test]
+async fn an_echo_request_is_replied_to_though_many_are_under_way() {
+    for address in ["127.0.0.1:0", "[::1]:0"] {
+        let address: SocketAddr = address.parse().expect("an address");
+        let mut probes = tokio::task::JoinSet::new();
+        for _ in 0..200 {
+            probes.spawn(async move { probe(&Probe::Ping, address, &Path::Routed, LONG).await });
+        }
+        while let Some(result) = probes.join_next().await {
+            assert_eq!(result.expect("a probe"), Ok(()), "{address}");
+        }
+        let here = probe(&Probe::Ping, address, &Path::Here, LONG).await;
+        assert_eq!(here, Ok(()), "{address}");
     }
 }
 

@@ -1,7 +1,7 @@
 //! What a check must be by itself, and for its service.
 
 use super::{
-    super::{Check, Dns, Grpc, Http, Method, Ports, Probe, Protocol, Service, ServiceName, Tls},
+    super::{Check, Dns, Grpc, Http, Method, Ports, Probe, Protocol, Script, Service, ServiceName, Tls},
     Refusal,
     rules::{within, within_time},
 };
@@ -28,6 +28,11 @@ pub(super) fn check(service: &Service, check: &Check) -> Result<(), Refusal> {
         Probe::Http(its) => http(name, its),
         Probe::Grpc(its) => grpc(name, its),
         Probe::Dns(its) => dns(name, its),
+        Probe::Ping => match check.port {
+            Some(port) => Err(bad(name, "port", &port.to_string(), "left out with ping: it has no ports")),
+            None => Ok(()),
+        },
+        Probe::Script(its) => script(name, its),
     }
 }
 
@@ -84,6 +89,18 @@ fn dns(service: &ServiceName, dns: &Dns) -> Result<(), Refusal> {
     match dns.name == "." || (name.len() <= 253 && name.split('.').all(is_label)) {
         true => Ok(()),
         false => Err(bad(service, "dns", &dns.name, "a DNS name, like www.example.org")),
+    }
+}
+
+fn script(service: &ServiceName, script: &Script) -> Result<(), Refusal> {
+    let Script { command, user } = script;
+    let file = command.first().map_or("", String::as_str);
+    if !file.starts_with('/') || command.iter().any(|word| word.contains('\0')) {
+        return Err(bad(service, "script", file, FILE));
+    }
+    match user.as_ref().filter(|user| user.is_empty() || user.contains([':', '\n'])) {
+        Some(user) => Err(bad(service, "user", user, "the name of a user of this box")),
+        None => Ok(()),
     }
 }
 
