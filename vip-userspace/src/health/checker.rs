@@ -2,11 +2,12 @@
 //! what a verdict leads to, is the controller's.
 
 use std::{
-    collections::{BTreeMap, btree_map},
+    collections::{BTreeMap, HashMap, btree_map},
     fmt,
     hash::{DefaultHasher, Hash as _, Hasher as _},
     net::SocketAddr,
     sync::Arc,
+    time::Duration,
 };
 
 use tokio::{
@@ -60,12 +61,15 @@ pub struct Verdict {
     pub cause: Option<Cause>,
 }
 
-/// The running checks. Their tasks end with it.
+/// The running checks. Their tasks end with it. Members of one backend whose checks differ in nothing share one task.
 ///
 /// When a check's probes start, its [`Schedule`] says: a dead backend is told of within [`Check::detection`].
 #[derive(Debug)]
 pub struct Checker {
+    /// By the member that the task was started for.
     running: BTreeMap<CheckId, Running>,
+    /// Of each member, the one whose task checks it.
+    leaders: BTreeMap<CheckId, CheckId>,
     verdicts: mpsc::Sender<Verdict>,
     exits: watch::Receiver<Exits>,
 }
@@ -74,7 +78,7 @@ impl Checker {
     /// A checker without checks, which will send to `verdicts`; `exits` says where backends are.
     #[must_use]
     pub const fn new(verdicts: mpsc::Sender<Verdict>, exits: watch::Receiver<Exits>) -> Self {
-        Self { running: BTreeMap::new(), verdicts, exits }
+        Self { running: BTreeMap::new(), leaders: BTreeMap::new(), verdicts, exits }
     }
 
     /// Makes the running checks those of `wanted`: starts, stops and alters only what differs.
@@ -84,60 +88,85 @@ impl Checker {
     ///
     /// # Panics
     /// Outside of a tokio runtime.
-    pub fn reconcile(&mut self, mut wanted: BTreeMap<CheckId, CheckSpec>) {
-        self.running.retain(|id, _| wanted.contains_key(id));
-        while let Some((id, spec)) = wanted.pop_first() {
-            match self.running.entry(id) {
-                btree_map::Entry::Occupied(running) => running.get().alter(spec),
+    pub fn reconcile(&mut self, wanted: BTreeMap<CheckId, CheckSpec>) {
+        let jobs = self.jobs(wanted);
+        self.running.retain(|id, _| jobs.contains_key(id));
+        self.leaders.clear();
+        for (leader, job) in jobs {
+            self.leaders.extend(job.adopted.keys().map(|id| (id.clone(), leader.clone())));
+            match self.running.entry(leader) {
+                btree_map::Entry::Occupied(running) => running.get().alter(job),
                 btree_map::Entry::Vacant(place) => {
                     let running =
-                        Running::start(place.key().clone(), spec, self.verdicts.clone(), self.exits.clone());
+                        Running::start(place.key().clone(), job, self.verdicts.clone(), self.exits.clone());
                     place.insert(running);
                 }
             }
         }
     }
 
+    /// What is wanted, once where several members want the same: by one of them, whose task runs already if any does.
+    fn jobs(&self, wanted: BTreeMap<CheckId, CheckSpec>) -> BTreeMap<CheckId, Job> {
+        let mut alike: HashMap<_, Vec<_>> = HashMap::new();
+        for (id, spec) in wanted {
+            let through = matches!(spec.way, Way::Through { .. });
+            let same = (id.backend.clone(), spec.check.clone(), spec.target, through);
+            alike.entry(same).or_default().push((id, spec));
+        }
+        let job = |members: Vec<(CheckId, CheckSpec)>| {
+            let adopted = members.iter().map(|(id, spec)| (id.clone(), spec.adopted)).collect();
+            let runs = members.iter().position(|(id, _)| self.running.contains_key(id));
+            let (leader, spec) = members.into_iter().nth(runs.unwrap_or(0))?;
+            Some((leader, Job { spec, adopted }))
+        };
+        alike.into_values().filter_map(job).collect()
+    }
+
     /// Makes the next probe of a check at once, unless one is under way: something speaks against its member.
     pub fn hasten(&self, id: &CheckId) {
-        if let Some(running) = self.running.get(id) {
+        if let Some(running) = self.leaders.get(id).and_then(|leader| self.running.get(leader)) {
             running.doubt.notify_one();
         }
     }
 
-    /// The checks that run.
+    /// The members that are checked.
     pub fn ids(&self) -> impl Iterator<Item = &CheckId> {
-        self.running.keys()
+        self.leaders.keys()
     }
+}
+
+/// What one task does.
+#[derive(Clone, PartialEq, Eq, Debug)]
+struct Job {
+    /// The check of the member that the task was started for.
+    spec: CheckSpec,
+    /// The members that it is done for, each with the health that is known of it from before.
+    adopted: BTreeMap<CheckId, Option<Health>>,
 }
 
 #[derive(Debug)]
 struct Running {
-    spec: watch::Sender<CheckSpec>,
+    job: watch::Sender<Job>,
     /// Ends the wait for the next probe.
     doubt: Arc<Notify>,
     task: AbortHandle,
 }
 
 impl Running {
-    fn start(
-        id: CheckId,
-        spec: CheckSpec,
-        verdicts: mpsc::Sender<Verdict>,
-        exits: watch::Receiver<Exits>,
-    ) -> Self {
-        let member = Member::new(id, &spec);
-        let (spec, specs) = watch::channel(spec);
+    fn start(id: CheckId, job: Job, verdicts: mpsc::Sender<Verdict>, exits: watch::Receiver<Exits>) -> Self {
+        let member = Member::new(id, &job);
+        let (job, jobs) = watch::channel(job);
         let doubt = Arc::new(Notify::new());
-        let task = tokio::spawn(member.run(specs, verdicts, exits, Arc::clone(&doubt))).abort_handle();
-        Self { spec, doubt, task }
+        let task = tokio::spawn(member.run(jobs, verdicts, exits, Arc::clone(&doubt))).abort_handle();
+        Self { job, doubt, task }
     }
 
-    fn alter(&self, wanted: CheckSpec) {
-        self.spec.send_if_modified(|spec| {
-            let differs =
-                (&spec.check, spec.target, &spec.way) != (&wanted.check, wanted.target, &wanted.way);
-            *spec = wanted;
+    fn alter(&self, wanted: Job) {
+        self.job.send_if_modified(|job| {
+            let (its, new) = (&job.spec, &wanted.spec);
+            let differs = (&its.check, its.target, &its.way) != (&new.check, new.target, &new.way)
+                || !job.adopted.keys().eq(wanted.adopted.keys());
+            *job = wanted;
             differs
         });
     }
@@ -149,30 +178,33 @@ impl Drop for Running {
     }
 }
 
-/// What a check's task knows of its member.
+/// What a check's task knows of its member, and of those that share it.
 struct Member {
     id: CheckId,
     tracker: Tracker,
     cause: Option<Cause>,
     schedule: Schedule,
+    /// What was told last of each member, or was known before.
+    told: BTreeMap<CheckId, (Health, Option<Cause>)>,
 }
 
 impl Member {
-    fn new(id: CheckId, spec: &CheckSpec) -> Self {
-        let adopted = spec.adopted.unwrap_or(Health::Unknown);
-        let tracker = Tracker::adopted(spec.check.rise, spec.check.fall, adopted);
+    fn new(id: CheckId, job: &Job) -> Self {
+        let Job { spec, adopted } = job;
+        let tracker =
+            Tracker::adopted(spec.check.rise, spec.check.fall, spec.adopted.unwrap_or(Health::Unknown));
         let schedule = Schedule::starting(Instant::now().into_std(), seed(&id));
-        Self { id, tracker, cause: None, schedule }
+        Self { id, tracker, cause: None, schedule, told: told(adopted) }
     }
 
     async fn run(
         mut self,
-        mut specs: watch::Receiver<CheckSpec>,
+        mut jobs: watch::Receiver<Job>,
         verdicts: mpsc::Sender<Verdict>,
         mut exits: watch::Receiver<Exits>,
         doubt: Arc<Notify>,
     ) {
-        let mut spec = specs.borrow_and_update().clone();
+        let mut spec = jobs.borrow_and_update().spec.clone();
         loop {
             let at = Instant::from_std(self.schedule.next());
             let attempt = async {
@@ -188,47 +220,56 @@ impl Member {
                 (result, early.then_some(started))
             };
             let result = tokio::select! {
-                changed = specs.changed() => match changed {
+                changed = jobs.changed() => match changed {
                     Ok(()) => None,
                     Err(_) => return,
                 },
                 attempted = attempt => Some(attempted),
             };
             let Some((result, early)) = result else {
-                let wanted = specs.borrow_and_update().clone();
-                self.alter(&spec, &wanted);
-                spec = wanted;
+                let job = jobs.borrow_and_update().clone();
+                self.alter(&spec, &job);
+                spec = job.spec;
                 continue;
             };
             // The next one follows this one, not the one that was planned.
             if let Some(started) = early {
                 self.schedule.moved(started.into_std());
             }
-            let verdict = result.and_then(|result| self.judge(result, spec.target));
+            let news = result.map(|result| self.judge(result, spec.target)).unwrap_or_default();
             self.schedule.advance(interval(&spec.check, self.tracker.pace()), Instant::now().into_std());
-            if let Some(verdict) = verdict
-                && verdicts.send(verdict).await.is_err()
-            {
-                return;
+            for verdict in news {
+                if verdicts.send(verdict).await.is_err() {
+                    return;
+                }
             }
         }
     }
 
-    /// Goes over to another check of the same member. A probe under way is given up.
-    fn alter(&mut self, old: &CheckSpec, new: &CheckSpec) {
-        let now = Instant::now().into_std();
+    /// Goes over to another check of the same member, or to other members that share it. A probe under way is given up;
+    /// who is new is not left waiting for an interval.
+    fn alter(&mut self, old: &CheckSpec, job: &Job) {
+        let (now, new) = (Instant::now().into_std(), &job.spec);
+        self.told.retain(|id, _| job.adopted.contains_key(id));
+        for (id, health) in &job.adopted {
+            if !self.told.contains_key(id) {
+                self.told.insert(id.clone(), known(*health));
+                self.schedule.hasten(Duration::ZERO, now);
+            }
+        }
         self.tracker.set_thresholds(new.check.rise, new.check.fall);
         if (&old.check.probe, old.target) == (&new.check.probe, new.target) {
             self.schedule.hasten(interval(&new.check, self.tracker.pace()), now);
         } else {
+            // What was told of the old target may not have been listened to any more.
+            self.told = told(&job.adopted);
             self.tracker.start_over();
             self.schedule = Schedule::starting(now, seed(&self.id));
         }
     }
 
     /// Takes the result of one probe; returns what there is to tell.
-    fn judge(&mut self, result: Result<(), Cause>, target: SocketAddr) -> Option<Verdict> {
-        let before = (self.tracker.health(), self.cause.clone());
+    fn judge(&mut self, result: Result<(), Cause>, target: SocketAddr) -> Vec<Verdict> {
         match result {
             Err(cause) if !cause.counts() => self.cause = Some(cause),
             Ok(()) => {
@@ -244,9 +285,24 @@ impl Member {
                 }
             }
         }
-        let (health, cause) = (self.tracker.health(), self.cause.clone());
-        (before != (health, cause.clone())).then(|| Verdict { id: self.id.clone(), target, health, cause })
+        let now = (self.tracker.health(), self.cause.clone());
+        let mut news = Vec::new();
+        for (id, told) in self.told.iter_mut().filter(|(_, told)| **told != now) {
+            told.clone_from(&now);
+            let (health, cause) = now.clone();
+            news.push(Verdict { id: id.clone(), target, health, cause });
+        }
+        news
     }
+}
+
+/// What counts as told of members from before.
+fn told(adopted: &BTreeMap<CheckId, Option<Health>>) -> BTreeMap<CheckId, (Health, Option<Cause>)> {
+    adopted.iter().map(|(id, health)| (id.clone(), known(*health))).collect()
+}
+
+fn known(adopted: Option<Health>) -> (Health, Option<Cause>) {
+    (adopted.unwrap_or(Health::Unknown), None)
 }
 
 /// What a member's schedule goes its own way by.

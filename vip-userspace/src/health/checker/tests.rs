@@ -249,3 +249,54 @@ async fn a_member_that_may_be_about_to_change_is_probed_at_another_pace() {
     let _server = Server::start(address).await;
     assert_eq!(next(&mut verdicts).await, up());
 }
+
+#[tokio::test]
+async fn a_check_that_several_services_of_a_backend_share_runs_once_and_is_told_to_each() {
+    let (mut checker, mut verdicts) = checker();
+    let server = Server::start(loopback(11)).await;
+    let mut hourly = spec(server.address, 1, 1);
+    // Whoever waited for an interval would be late.
+    (hourly.check.interval, hourly.check.fast_interval) = (Duration::from_secs(3600), Some(INTERVAL));
+    let of = |service: &str| CheckId { service: service.parse().expect("a name"), ..id("b1") };
+    let members = |services: &[&str]| services.iter().map(|name| (of(name), hourly.clone())).collect();
+    checker.reconcile(members(&["a", "b"]));
+    let told = async |verdicts: &mut mpsc::Receiver<Verdict>| {
+        let verdict = timeout(DEADLINE, verdicts.recv()).await.expect("in time").expect("a verdict");
+        (verdict.id.service.to_string(), verdict.health)
+    };
+    assert_eq!(told(&mut verdicts).await, ("a".to_owned(), Health::Up));
+    assert_eq!(told(&mut verdicts).await, ("b".to_owned(), Health::Up));
+    server.is_probed(1).await;
+    assert_eq!(server.accepted(), 1);
+    // One that joins them is told of the next probe, which is made at once.
+    checker.reconcile(members(&["a", "b", "c"]));
+    assert_eq!(told(&mut verdicts).await, ("c".to_owned(), Health::Up));
+    assert!(checker.ids().eq([&of("a"), &of("b"), &of("c")]));
+    // The others go on without the one that the task was started for.
+    checker.reconcile(members(&["b", "c"]));
+    assert_eq!(told(&mut verdicts).await, ("b".to_owned(), Health::Up));
+    assert_eq!(told(&mut verdicts).await, ("c".to_owned(), Health::Up));
+    server.die().await;
+    checker.hasten(&of("c"));
+    assert_eq!(told(&mut verdicts).await, ("b".to_owned(), Health::Down));
+    assert_eq!(told(&mut verdicts).await, ("c".to_owned(), Health::Down));
+    assert!(verdicts.try_recv().is_err(), "nobody else is told");
+}
+
+#[tokio::test]
+async fn checks_that_differ_in_anything_are_not_shared() {
+    let (mut checker, mut verdicts) = checker();
+    let server = Server::start(loopback(12)).await;
+    let one = spec(server.address, 1, 1);
+    let patient = CheckSpec { check: Check { fall: 2, ..one.check.clone() }, ..one.clone() };
+    let of = |service: &str, backend| CheckId { service: service.parse().expect("a name"), ..id(backend) };
+    checker.reconcile(BTreeMap::from([
+        (of("a", "b1"), one.clone()),
+        (of("b", "b1"), patient),
+        (of("a", "b2"), one),
+    ]));
+    for _ in 0..3 {
+        assert_eq!(next(&mut verdicts).await, up());
+    }
+    assert_eq!(checker.running.len(), 3);
+}
