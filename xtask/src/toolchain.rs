@@ -27,13 +27,16 @@ pub(crate) const COMPILER_PACKAGES: [&str; 2] = [COMPILER_PACKAGE, "libstd-rust-
 /// Debian's packages that `bpf-linker` is compiled with.
 pub(crate) const LLVM_PACKAGES: [&str; 4] = ["llvm-22-dev", "libpolly-22-dev", "libzstd-dev", "zlib1g-dev"];
 /// What the tests, the lab and the fuzzer's build run: the program, and Debian's package of it.
-pub(crate) const PROGRAMS: [(&str, &str); 6] = [
+pub(crate) const PROGRAMS: [(&str, &str); 9] = [
     ("ip", "iproute2"),
     ("tc", "iproute2"),
     ("ethtool", "ethtool"),
     ("nginx", "nginx-light"),
     ("curl", "curl"),
     ("c++", "g++"),
+    ("openssl", "openssl"),
+    ("dnsmasq", "dnsmasq-base"),
+    ("ping", "iputils-ping"),
 ];
 /// The environment variable that picks a way: `debian` or `rustup`.
 pub(crate) const OVERRIDE: &str = "VIP_BPF_TOOLCHAIN";

@@ -1,6 +1,7 @@
 //! Good configurations are read as they are meant.
 
 mod bad;
+mod bad_checks;
 mod bad_placing;
 
 use std::time::Duration;

@@ -31,7 +31,7 @@ use crate::{
         Answer, Code, Command, Query, Refused, Request, Wanted, protocol::InterfaceStatus, socket::Bound,
     },
     dataplane::{Dataplane as _, KernelDataplane},
-    health::{CheckId, CheckSpec, Checker, Exits, Verdict},
+    health::{self, CheckId, CheckSpec, Checker, Exits, Verdict},
     model::{AttachMode, BackendName, Drains, Mac, MemberKey, Refusal},
     net::{Groups, NetError, NetEvent, Way, addresses, routes},
     places::Places,
@@ -83,6 +83,9 @@ enum Event {
 /// # Errors
 /// Why it could not start; nothing has changed then.
 pub async fn run(options: RunOptions) -> Result<(), Refused> {
+    if let Err(error) = health::allow_sockets() {
+        warn!("few probes can be under way at once: {error}");
+    }
     let started = super::start::start(&options).await?;
     let mut running = Loop::new(options, started);
     let ended = running.follow().await.map_err(failed);

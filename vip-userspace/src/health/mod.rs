@@ -10,7 +10,7 @@ pub mod state;
 pub mod way;
 
 pub use checker::{CheckId, CheckSpec, Checker, Verdict};
-pub use probe::probe;
+pub use probe::{allow_sockets, probe};
 pub use schedule::Schedule;
 pub use state::{Pace, Tracker};
 pub use way::{Exit, Exits, Path, Way};

@@ -10,6 +10,7 @@ mod tls;
 
 use std::{net::SocketAddr, time::Duration};
 
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::{
     net::TcpStream,
     time::{Instant, timeout_at},
@@ -18,6 +19,16 @@ use tokio::{
 use self::open::Target;
 use super::way::Path;
 use crate::model::{Cause, Probe, Stage};
+
+/// Lets this process have as many sockets as it may: by default that are 1,024, and each probe under way has one.
+///
+/// # Errors
+/// The kernel refuses.
+pub fn allow_sockets() -> std::io::Result<()> {
+    let limit = getrlimit(Resource::Nofile);
+    setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, ..limit })?;
+    Ok(())
+}
 
 /// Makes one probe of `target`, by that path; `timeout` is over all of it.
 ///

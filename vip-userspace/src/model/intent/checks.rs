@@ -29,7 +29,9 @@ pub(super) fn check(service: &Service, check: &Check) -> Result<(), Refusal> {
         Probe::Grpc(its) => grpc(name, its),
         Probe::Dns(its) => dns(name, its),
         Probe::Ping => match check.port {
-            Some(port) => Err(bad(name, "port", &port.to_string(), "left out with ping: it has no ports")),
+            Some(port) => {
+                Err(bad(name, "port", &port.to_string(), "leave it out with ping: it has no ports"))
+            }
             None => Ok(()),
         },
         Probe::Script(its) => script(name, its),
@@ -63,10 +65,10 @@ fn http(service: &ServiceName, http: &Http) -> Result<(), Refusal> {
     within(service, "expected status", u32::from(*low), 100, 599)?;
     within(service, "highest expected status", u32::from(*high), u32::from(*low), 599)?;
     if let Some(text) = body.as_ref().filter(|text| text.is_empty() || text.len() > MAX_TEXT) {
-        return Err(bad(service, "body", text, "a text of 1 to 1024 bytes"));
+        return Err(bad(service, "body", text, "write a text of 1 to 1024 bytes"));
     }
     if let (Method::Head, Some(text)) = (method, body) {
-        return Err(bad(service, "body", text, "left out with method HEAD: the answer has no body"));
+        return Err(bad(service, "body", text, "leave it out with method HEAD: the answer has no body"));
     }
     its.as_ref().map_or(Ok(()), |its| tls(service, its))
 }
@@ -74,8 +76,8 @@ fn http(service: &ServiceName, http: &Http) -> Result<(), Refusal> {
 fn grpc(service: &ServiceName, grpc: &Grpc) -> Result<(), Refusal> {
     let Grpc { service: asked, host: its, tls: secured } = grpc;
     if asked.len() > MAX_GRPC || !asked.bytes().all(|byte| byte.is_ascii_graphic()) {
-        let wanted = "a gRPC service's name of up to 127 letters, or empty for the whole server";
-        return Err(bad(service, "grpc", asked, wanted));
+        let advice = "write a gRPC service's name of up to 127 letters, or nothing for the whole server";
+        return Err(bad(service, "grpc", asked, advice));
     }
     host(service, its.as_deref())?;
     secured.as_ref().map_or(Ok(()), |its| tls(service, its))
@@ -88,7 +90,7 @@ fn dns(service: &ServiceName, dns: &Dns) -> Result<(), Refusal> {
         |label: &str| (1..=63).contains(&label.len()) && label.bytes().all(|byte| byte.is_ascii_graphic());
     match dns.name == "." || (name.len() <= 253 && name.split('.').all(is_label)) {
         true => Ok(()),
-        false => Err(bad(service, "dns", &dns.name, "a DNS name, like www.example.org")),
+        false => Err(bad(service, "dns", &dns.name, "write a DNS name, like www.example.org")),
     }
 }
 
@@ -99,7 +101,7 @@ fn script(service: &ServiceName, script: &Script) -> Result<(), Refusal> {
         return Err(bad(service, "script", file, FILE));
     }
     match user.as_ref().filter(|user| user.is_empty() || user.contains([':', '\n'])) {
-        Some(user) => Err(bad(service, "user", user, "the name of a user of this box")),
+        Some(user) => Err(bad(service, "user", user, "write the name of a user of this box")),
         None => Ok(()),
     }
 }
@@ -117,20 +119,20 @@ fn tls(service: &ServiceName, tls: &Tls) -> Result<(), Refusal> {
     let is_name =
         |name: &str| name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b".-_".contains(&byte));
     if let Some(sni) = tls.sni.as_ref().filter(|sni| sni.is_empty() || !is_name(sni)) {
-        return Err(bad(service, "sni", sni, "a host name, like www.example.org"));
+        return Err(bad(service, "sni", sni, "write a host name, like www.example.org"));
     }
     match &tls.ca {
         Some(path) if !path.starts_with('/') => Err(bad(service, "ca", path, FILE)),
         Some(path) if tls.insecure => {
-            Err(bad(service, "ca", path, "left out with insecure: anybody is trusted"))
+            Err(bad(service, "ca", path, "leave it out with insecure: anybody is trusted"))
         }
         _ => Ok(()),
     }
 }
 
 /// What names a file, wherever the controller was started.
-const FILE: &str = "a path from the root on, like /etc/vip/file";
+const FILE: &str = "write a path from the root on, like /etc/vip/file";
 
-fn bad(service: &ServiceName, key: &'static str, value: &str, wanted: &'static str) -> Refusal {
-    Refusal::BadSetting { service: service.clone(), key, value: value.to_owned(), wanted }
+fn bad(service: &ServiceName, key: &'static str, value: &str, advice: &'static str) -> Refusal {
+    Refusal::BadSetting { service: service.clone(), key, value: value.to_owned(), advice }
 }

@@ -62,8 +62,8 @@ pub enum Refusal {
     BadPath { service: ServiceName, path: String },
     #[error("service {service}: {host:?} is no host name")]
     BadHost { service: ServiceName, host: String },
-    #[error("service {service}: {key} {value:?} is not {wanted}")]
-    BadSetting { service: ServiceName, key: &'static str, value: String, wanted: &'static str },
+    #[error("service {service}: {key} {value:?}: {advice}")]
+    BadSetting { service: ServiceName, key: &'static str, value: String, advice: &'static str },
     #[error("service {service}: {what} can't be checked on its own port by {probe}: give the check a `port`")]
     CheckNeedsPort { service: ServiceName, what: &'static str, probe: &'static str },
     #[error(
