@@ -221,7 +221,9 @@ fn a_port_that_is_not_ours_passes_everything() -> Result<()> {
 #[test]
 fn without_a_flow_key_nothing_is_forwarded() {
     let tables = HostTables { flow_key: None, ..on_host(&tables()) };
-    for case in cases::all().iter().filter(|case| case.expect.reason == Reason::Forwarded) {
+    // Those after others get what these got, which is not forwarded either.
+    let is_meant = |case: &&Case| case.expect.reason == Reason::Forwarded && case.before.is_empty();
+    for case in cases::all().iter().filter(is_meant) {
         let mut frame = HostFrame::new(&case.frame, PORT);
         assert_eq!(direct(&mut frame, &tables), Action::drop(Reason::BrokenTable), "{}", case.name);
         assert_eq!(frame.bytes, case.frame, "{}", case.name);

@@ -3,19 +3,23 @@
 use std::{cell::RefCell, collections::BTreeMap};
 
 use vip_common::{
-    FlowKey, MemberId, Tables, direct,
-    headers::Mac,
+    Action, FlowKey, MemberId, Reason, Tables, direct,
+    headers::{Mac, UDP},
     host::{HostFrame, HostTables, SharedFlow},
     tables::{
-        Egress, EgressId, FlowEntry, FlowId4, FlowId6, FragmentId, FragmentOwner, Member, Port, Service,
-        ServiceKey4, ServiceKey6, Slot, Station, TICK_BITS, Terms, WideKey4, WideKey6,
+        Egress, EgressId, FRAGMENT_LIFE, FlowEntry, FlowId4, FlowId6, FragmentId, FragmentOwner, Member,
+        OnDead, Port, Service, ServiceKey4, ServiceKey6, Slot, Station, TICK_BITS, Terms, WideKey4, WideKey6,
     },
 };
 use vip_tests::{
-    packet::{Packet, layers::segment},
+    packet::{
+        Packet,
+        layers::{fragment4, segment},
+    },
     world::{
         PORT, VIP4, VIP6, WEB, now, on_host,
-        special::{MOVED, NEW_MEMBER, OLD_MEMBER},
+        special::{HERE, HERE_MEMBER, MOVED, NEW_MEMBER, OLD_MEMBER},
+        spread::by_addresses4,
         tables,
     },
 };
@@ -67,6 +71,53 @@ fn a_pending_syn_is_continued_though_its_slot_has_one_member_again() {
     }
     assert_eq!(owner(&tables, ACK, 1), NEW_MEMBER);
     assert_eq!(owner(&tables, ACK, 2), NEW_MEMBER);
+}
+
+/// Where the later fragment of a datagram goes after something happened, and why.
+fn later(happens: impl FnOnce(&mut HostTables)) -> Action {
+    let mut tables = on_host(&tables());
+    tables.now.set(now());
+    let packet = Packet::to4(VIP4);
+    let first = fragment4(packet.clone().udp(HERE).frame(), 0, true, 7);
+    assert_eq!(direct(&mut HostFrame::new(&first, PORT), &tables), Action::local(HERE_MEMBER));
+    happens(&mut tables);
+    let later = fragment4(packet.raw(UDP, &[0; 16]).frame(), 4, false, 7);
+    direct(&mut HostFrame::new(&later, PORT), &tables)
+}
+
+/// Goes by the addresses.
+fn unseen() -> Action {
+    Action::transmit(by_addresses4(VIP4, UDP), false).because(Reason::FragmentBeforeFirst)
+}
+
+fn is_down(tables: &mut HostTables, on_dead: OnDead) {
+    tables.members.get_mut(&HERE_MEMBER).expect("a member").member.state = Member::DOWN;
+    for first in tables.fragments.borrow_mut().values_mut() {
+        first.on_dead = on_dead as u8;
+    }
+}
+
+#[test]
+fn a_first_fragment_is_remembered_for_two_seconds() {
+    let passes = |ns| move |tables: &mut HostTables| tables.now.set(tables.now.get() + ns);
+    assert_eq!(later(passes(FRAGMENT_LIFE)), Action::local(HERE_MEMBER));
+    assert_eq!(later(passes(FRAGMENT_LIFE + 1)), unseen());
+}
+
+#[test]
+fn a_first_fragment_that_an_older_generation_got_counts_for_nothing() {
+    let returns = |tables: &mut HostTables| {
+        tables.members.get_mut(&HERE_MEMBER).expect("a member").generation += 1;
+    };
+    assert_eq!(later(returns), unseen());
+}
+
+#[test]
+fn later_fragments_of_a_dead_member_get_what_its_service_says() {
+    assert_eq!(later(|tables| is_down(tables, OnDead::Move)), unseen());
+    assert_eq!(later(|tables| is_down(tables, OnDead::Reset)), Action::drop(Reason::DeadMember));
+    assert_eq!(later(|tables| is_down(tables, OnDead::Drop)), Action::drop(Reason::DeadMember));
+    assert_eq!(later(|tables| is_down(tables, OnDead::Keep)), Action::transmit(HERE_MEMBER, false));
 }
 
 /// Tables that note how often each of them is asked.
@@ -152,8 +203,8 @@ impl Tables for Counted<'_> {
     fn insert6(&self, id: &FlowId6, flow: &FlowEntry, replace: bool) -> bool {
         self.ask("FLOWS").insert6(id, flow, replace)
     }
-    fn fragment(&self, id: &FragmentId, now: u64) -> MemberId {
-        self.ask("FRAGMENTS").fragment(id, now)
+    fn fragment(&self, id: &FragmentId) -> FragmentOwner {
+        self.ask("FRAGMENTS").fragment(id)
     }
     fn remember_fragment(&self, id: &FragmentId, owner: &FragmentOwner) {
         self.ask("FRAGMENTS").remember_fragment(id, owner);

@@ -27,6 +27,7 @@ mod echo;
 mod family;
 mod fast;
 mod flow;
+mod fragments;
 mod frame;
 mod full;
 mod hash;

@@ -12,7 +12,7 @@ use crate::{
     flow::Flow,
     headers::Icmp,
     packet::{self, Layout, MAX_EXTENSIONS, Packet, Part, Segment, is_extension},
-    tables::{FragmentId, MemberId, Service, Station},
+    tables::{MemberId, Service, Station},
 };
 
 /// What the rows say of a packet.
@@ -48,11 +48,13 @@ pub struct Case<Address> {
     pub(crate) found: MemberId,
     /// The flow is the packet's own, and may be remembered.
     pub(crate) remembered: bool,
+    /// Another director sent it, to a service that has such members.
+    pub(crate) from_peer: bool,
     /// It has no hops left.
     expired: bool,
     /// Its source is an address of the director's own.
     own: bool,
-    about: About,
+    pub(crate) about: About,
 }
 
 impl<Address: Zeroable> Case<Address> {
@@ -64,6 +66,7 @@ impl<Address: Zeroable> Case<Address> {
             service: Service::zeroed(),
             packet: Packet::unread(),
             remembered: false,
+            from_peer: false,
             found: MemberId::NOBODY,
             expired: false,
             own: false,
@@ -93,13 +96,15 @@ impl<Address: Zeroable> Case<Address> {
 /// What a packet is about.
 #[derive(Clone, Copy, PartialEq, Eq)]
 #[repr(u8)]
-enum About {
+pub(crate) enum About {
     /// Itself.
     Itself,
     /// An echo is asked for.
     Echo,
     /// A flow that an ICMP error quotes.
     Flow,
+    /// A datagram whose first fragment was seen.
+    Datagram,
 }
 
 /// Reads an IP packet for one of the port's MACs: its row, if that is clear already, or [`Row::Read`].
@@ -233,7 +238,9 @@ pub(crate) fn row_of<I: Family, F: Frame, T: Tables>(
         return case.gets(Action::pass(Reason::NoVip));
     };
     let service = service_of::<I, T>(tables, vip, &case.packet);
-    if case.expired && !service.unwrap_or(vip).has(Service::KEEP_TTL) {
+    let follows = case.about == About::Datagram;
+    let terms = if follows { &case.service } else { service.unwrap_or(vip) };
+    if case.expired && !terms.has(Service::KEEP_TTL) {
         return case.gets(Action::drop(Reason::TtlExpired));
     }
     if case.own {
@@ -244,7 +251,21 @@ pub(crate) fn row_of<I: Family, F: Frame, T: Tables>(
         case.action = Action::drop(Reason::NoBackend);
         return if vip.has(Service::ANSWERS_ECHO) { Row::Echo } else { Row::Gets };
     }
+    if follows {
+        return after_first(case);
+    }
     to_service::<I, T>(tables, &arrival, vip, service, case)
+}
+
+/// The row of a later fragment whose first one was seen: it goes after that.
+#[inline(always)]
+fn after_first<Address: Zeroable>(case: &mut Case<Address>) -> Row {
+    if case.found != MemberId::NOBODY {
+        case.action = Action::pass(Reason::Forwarded);
+        return Row::To;
+    }
+    let is_local = case.service.has(Service::LOCAL);
+    case.gets(Action::pass(if is_local { Reason::LocalVip } else { Reason::ChosenByPeer }))
 }
 
 /// The row of a packet to a service, if there is one that takes it.
@@ -265,19 +286,18 @@ fn to_service<I: Family, T: Tables>(
     case.service = match service {
         Some(service) if about != About::Echo => *service,
         _ if is_portless => *vip,
-        _ if vip.has(Service::LOCAL) => return case.gets(Action::pass(Reason::LocalVip)),
+        _ if vip.has(Service::LOCAL) => {
+            case.service = *vip;
+            return case.gets(Action::pass(Reason::LocalVip));
+        }
         _ if vip.has(Service::RESETS) && about == About::Itself => return Row::Refused,
         _ => return case.gets(Action::drop(Reason::UnknownPort)),
     };
     let service = &mut case.service;
     let mut reason = Reason::Forwarded;
     let by_addresses = service.has(Service::BY_ADDRESSES);
-    if packet.part == Part::Later && about == About::Itself {
-        // A later fragment goes after its first one, if that was seen.
-        case.found = tables.fragment(&fragment_id::<I>(packet), tables.clock());
-        if case.found == MemberId::NOBODY && !by_addresses {
-            reason = Reason::FragmentBeforeFirst;
-        }
+    if packet.part == Part::Later && about == About::Itself && !by_addresses {
+        reason = Reason::FragmentBeforeFirst;
     }
     if about == About::Flow && !packet.has_ports {
         reason = Reason::QuoteWithoutPorts;
@@ -290,8 +310,10 @@ fn to_service<I: Family, T: Tables>(
     }
     // An error is answered by none, whatever it quotes.
     packet.has_ports &= about == About::Itself;
-    case.remembered = about == About::Itself && packet.part != Part::Later;
-    if service.has(Service::PEERS) && is_director(tables.station(arrival.source)) {
+    // By addresses a later fragment may be the first one that comes, and the first one goes after it.
+    case.remembered = about == About::Itself && (packet.part != Part::Later || by_addresses);
+    case.from_peer = service.has(Service::PEERS) && is_director(tables.station(arrival.source));
+    if case.from_peer {
         // Another director chose this box as a member; else it goes to members that are no directors, or it would go
         // round.
         if service.has(Service::HERE) {
@@ -309,14 +331,8 @@ fn to_service<I: Family, T: Tables>(
 }
 
 #[inline(always)]
-fn is_director(station: Option<&Station>) -> bool {
+pub(crate) fn is_director(station: Option<&Station>) -> bool {
     station.is_some_and(|station| station.flags & Station::DIRECTOR != 0)
-}
-
-/// The datagram of a fragment.
-#[inline(always)]
-pub(crate) fn fragment_id<I: Family>(packet: &Packet<I::Address>) -> FragmentId {
-    I::fragment_id(packet.flow.source, packet.flow.destination, packet.id, packet.flow.protocol)
 }
 
 /// The service that a packet is to: the one of exactly its port, else one of many ports. A later fragment does not say its

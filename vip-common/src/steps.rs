@@ -11,12 +11,15 @@ use crate::{
     deliver::deliver,
     echo::Echo,
     family::Family,
+    fragments::follow_first,
     owner::{Owner, owner_of},
     packet::{Layout, MAX_EXTENSIONS, Packet, Part},
     reset::{Resets, dropped_instead, reset},
-    rows::{self, Case, Row, fragment_id, row_of},
-    tables::{FragmentOwner, MemberId, Service},
+    rows::{self, Case, Row, row_of},
+    tables::MemberId,
 };
+
+pub use crate::fragments::remember_first;
 
 /// The steps, however they are called. Each returns a word at most: so much a function in the kernel can return.
 pub trait Steps<I: Family> {
@@ -28,16 +31,18 @@ pub trait Steps<I: Family> {
     fn read_transport(&mut self, case: &mut Case<I::Address>) -> Row;
     /// Reads the packet that an ICMP error quotes; true if that is about a flow.
     fn read_quoted(&mut self, case: &mut Case<I::Address>) -> bool;
+    /// Finds where the first fragment of a later one's datagram went; true if that is known.
+    fn follow_first(&mut self, case: &mut Case<I::Address>) -> bool;
     /// Finds the row of a packet that was read.
     fn row(&mut self, case: &mut Case<I::Address>) -> Row;
     /// Answers an echo request.
     fn answer_echo(&mut self, case: &mut Case<I::Address>) -> Row;
-    /// Finds the owner of the flow: an [`Owner::word`].
+    /// Finds the owner of the flow: an `Owner` as a word.
     fn owner(&mut self, case: &Case<I::Address>) -> u64;
     /// Hands the packet to the owner; true if a member got it. Where a reset is due, the case's action says so, and nothing
     /// has been done.
     fn hand_over(&mut self, case: &mut Case<I::Address>, owner: u64) -> bool;
-    /// Remembers where a first fragment went; true if the later ones need it.
+    /// Remembers where a first fragment went, once it is there; true if the later ones need it.
     fn remember_first(&mut self, case: &Case<I::Address>) -> bool;
     /// Answers a packet that nobody takes: `reason` if that was done, else the reason to drop it.
     fn reset(&mut self, case: &Case<I::Address>, reason: Reason) -> Reason;
@@ -60,6 +65,9 @@ pub fn take<I: Family, S: Steps<I>>(steps: &mut S) -> Action {
     if row == Row::Error {
         steps.read_quoted(&mut case);
     }
+    if row == Row::Read && case.packet.part == Part::Later {
+        steps.follow_first(&mut case);
+    }
     if matches!(row, Row::Read | Row::Error) {
         row = steps.row(&mut case);
     }
@@ -72,12 +80,13 @@ pub fn take<I: Family, S: Steps<I>>(steps: &mut S) -> Action {
                 MemberId::NOBODY => steps.owner(&case),
                 found => u64::from(found.0),
             };
-            if steps.hand_over(&mut case, owner) && case.packet.part == Part::First {
-                steps.remember_first(&case);
-            }
+            steps.hand_over(&mut case, owner);
         }
         Row::Refused => case.action = Action::drop(Reason::ResetUnknownPort),
-        _ => return case.action,
+        _ => {}
+    }
+    if case.packet.part == Part::First {
+        steps.remember_first(&case);
     }
     let wanted = case.action.reason;
     if dropped_instead(wanted).is_none() {
@@ -138,15 +147,19 @@ impl<I: Layout + Echo + Resets, F: Frame, T: Tables> Steps<I> for Inline<'_, F, 
         let Some(arrival) = Arrival::of(self.frame, self.tables) else { return false };
         let owner = Owner::of_word(owner);
         let action = deliver::<I, F, T>(self.frame, self.tables, &arrival, &case.service, owner);
-        let of_peers = case.service.peers_first != 0 && case.service.ring_first == case.service.peers_first;
         case.action = if action.is_forwarded() {
             action.because(case.action.reason)
-        } else if of_peers && case.service.has(Service::PEERS) && owner.member == MemberId::NOBODY {
+        } else if case.from_peer && owner.member == MemberId::NOBODY {
             Action::drop(Reason::PeerLoop)
         } else {
             action
         };
         case.action.member != MemberId::NOBODY
+    }
+
+    #[inline(always)]
+    fn follow_first(&mut self, case: &mut Case<I::Address>) -> bool {
+        follow_first::<I, F, T>(self.frame, self.tables, case)
     }
 
     #[inline(always)]
@@ -167,15 +180,4 @@ pub fn owner<I: Family, T: Tables>(tables: &T, case: &Case<I::Address>) -> u64 {
     let Owner { member, opens } =
         owner_of::<I, T, true>(tables, &case.service, flow, segment, case.remembered);
     Owner { member, opens: opens && case.remembered }.word()
-}
-
-/// [`Steps::remember_first`], which needs no frame.
-#[inline(always)]
-pub fn remember_first<I: Family, T: Tables>(tables: &T, case: &Case<I::Address>) -> bool {
-    let needed = case.remembered && case.action.reason != Reason::Bounced;
-    if needed {
-        let owner = FragmentOwner { member: case.action.member, zero: 0, at: tables.clock() };
-        tables.remember_fragment(&fragment_id::<I>(&case.packet), &owner);
-    }
-    needed
 }

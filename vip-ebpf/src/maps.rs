@@ -253,12 +253,11 @@ impl Tables for KernelTables {
     }
 
     #[inline(always)]
-    fn fragment(&self, id: &FragmentId, now: u64) -> MemberId {
-        // SAFETY: the kernel returned a pointer to a value that stays readable while this program runs.
-        match unsafe { FRAGMENTS.get(id) } {
-            Some(owner) => owner.member_at(now),
-            None => MemberId::NOBODY,
-        }
+    fn fragment(&self, id: &FragmentId) -> FragmentOwner {
+        let Some(owner) = FRAGMENTS.get_ptr(id) else { return FragmentOwner::UNSEEN };
+        // SAFETY: the kernel returned a pointer to an aligned value that stays readable while this program runs. It may be
+        // reused for another datagram meanwhile: member and generation agree, as each word is read in one load.
+        cast(unsafe { owner.cast::<[u64; 3]>().read_volatile() })
     }
 
     #[inline(always)]

@@ -45,7 +45,7 @@ macro_rules! step {
 macro_rules! steps {
     (
         $family:ident, $address:ty, $whole:ident, $read:ident, $look_behind:ident, $transport:ident, $answer_echo:ident,
-        $read_quoted:ident, $row:ident, $owner:ident, $hand_over:ident,
+        $read_quoted:ident, $follow_first:ident, $row:ident, $owner:ident, $hand_over:ident,
         $remember_first:ident, $reset:ident
     ) => {
         impl Steps<$family> for Calls {
@@ -77,6 +77,11 @@ macro_rules! steps {
             #[inline(always)]
             fn read_quoted(&mut self, case: &mut Case<$address>) -> bool {
                 $read_quoted(self.0, case) != 0
+            }
+
+            #[inline(always)]
+            fn follow_first(&mut self, case: &mut Case<$address>) -> bool {
+                $follow_first(self.0, case) != 0
             }
 
             #[inline(always)]
@@ -127,6 +132,9 @@ macro_rules! steps {
         });
         step!($read_quoted(context, case: Case<$address>) -> u32, |frame| {
             u32::from(Steps::<$family>::read_quoted(&mut Inline { frame, tables: &KernelTables }, case))
+        });
+        step!($follow_first(context, case: Case<$address>) -> u32, |frame| {
+            u32::from(Steps::<$family>::follow_first(&mut Inline { frame, tables: &KernelTables }, case))
         });
         step!($hand_over(context, case: Case<$address>, owner: u64) -> u32, |frame| {
             u32::from(Steps::<$family>::hand_over(&mut Inline { frame, tables: &KernelTables }, case, owner))
@@ -189,6 +197,7 @@ steps!(
     director_transport4,
     director_echo4,
     director_quoted4,
+    director_follow4,
     director_row4,
     director_owner4,
     director_hand_over4,
@@ -204,6 +213,7 @@ steps!(
     director_transport6,
     director_echo6,
     director_quoted6,
+    director_follow6,
     director_row6,
     director_owner6,
     director_hand_over6,

@@ -4,7 +4,9 @@ use bytemuck::Zeroable as _;
 use vip_common::{
     MemberId,
     host::HostTables,
-    tables::{Entry as _, OnDead, Service, ServiceKey4, ServiceKey6, Slot, WideKey4, WideKey6},
+    tables::{
+        Entry as _, FragmentOwner, OnDead, Service, ServiceKey4, ServiceKey6, Slot, WideKey4, WideKey6,
+    },
 };
 
 use super::view::View;
@@ -66,12 +68,13 @@ impl<'t> Vip<'t> {
 
     /// A service of it has a flag.
     pub(super) fn has(&self, flag: u32) -> bool {
-        self.services().any(|service| service.has(flag))
+        self.services().any(|service| service.has(flag)) || self.first_fragment(|first| first.has(flag))
     }
 
     /// A service of it does this where a member is dead.
     pub(super) fn has_on_dead(&self, on_dead: OnDead) -> bool {
         self.services().any(|service| service.on_dead == on_dead as u8)
+            || self.first_fragment(|first| first.on_dead == on_dead as u8)
     }
 
     /// A slot of a service of it remembers, or a service takes turns: flows are tracked.
@@ -90,11 +93,16 @@ impl<'t> Vip<'t> {
         let (flows4, flows6) = (self.tables.flows4.borrow(), self.tables.flows6.borrow());
         let mut named4 = flows4.iter().filter(|(id, _)| of_vip(id.scope)).map(|(_, entry)| entry.flow());
         let mut named6 = flows6.iter().filter(|(id, _)| of_vip(id.scope)).map(|(_, entry)| entry.flow());
-        let fragments = self.tables.fragments.borrow();
-        let mut first = fragments.iter().filter(|(id, _)| id.destination.starts_with(self.address));
         named4.any(|flow| flow.member == member)
             || named6.any(|flow| flow.member == member)
-            || self.has_fragments && first.any(|(_, owner)| owner.member == member)
+            || self.first_fragment(|first| first.member == member)
+    }
+
+    /// A packet may follow a first fragment that is so.
+    fn first_fragment(&self, is: impl Fn(&FragmentOwner) -> bool) -> bool {
+        let fragments = self.tables.fragments.borrow();
+        let mut of_vip = fragments.iter().filter(|(id, _)| id.destination.starts_with(self.address));
+        self.has_fragments && of_vip.any(|(_, first)| is(first))
     }
 
     fn services(&self) -> impl Iterator<Item = &Service> {

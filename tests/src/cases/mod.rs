@@ -2,6 +2,7 @@
 //! [`world`](crate::world).
 
 mod arp;
+mod datagrams;
 mod errors;
 mod extensions;
 mod forwarded;
@@ -54,6 +55,7 @@ pub fn all() -> Vec<Case> {
         errors::cases,
         extensions::cases,
         fragments::cases,
+        datagrams::cases,
         tags::cases,
         members::cases,
         resets::cases,

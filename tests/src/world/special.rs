@@ -48,6 +48,8 @@ pub const WHOLE: Pair = vip(8);
 pub const ROUND: Pair = vip(9);
 /// Such a VIP that this box is a member of.
 pub const ROUND_HERE: Pair = vip(10);
+/// A VIP with a service, UDP [`SPREAD`], that places all packets by addresses, and new ones in the turns of [`TURNS`].
+pub const ROTA: Pair = vip(11);
 /// Addresses of the director itself.
 pub const OWN: Pair = Pair { v4: [10, 77, 0, 1], v6: [0xfd, 0x77, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1] };
 
@@ -104,6 +106,8 @@ pub const MOVED_SOURCES: u16 = 113;
 pub const TURNS_OF_SOURCES: u16 = 114;
 /// Port of a service with the slots of [`MOVED`], that places all packets by addresses.
 pub const MOVED_ADDRESSES: u16 = 115;
+/// Number of the service of [`ROTA`]; no service has that port.
+const ROTA_SERVICE: u32 = 116;
 /// Port of a service without terms, whose slots are tracked.
 pub const NO_TERMS: u16 = 127;
 
@@ -221,6 +225,7 @@ fn services(tables: &mut Tables, rings: &Rings) {
         ..to(PEER_MEMBER)
     };
     let turns = turns(tables, rings);
+    rota(tables, turns);
     let all = [
         (MOVED, moved),
         (SETTLED, rings.of(Slot::tracked(NEW_MEMBER, NEW_MEMBER))),
@@ -256,6 +261,17 @@ fn services(tables: &mut Tables, rings: &Rings) {
     tables.terms.insert(BROKE.into(), Terms { allowance: 0, ..TERMS });
     for port in [TURNS, TURNS_OF_SOURCES] {
         tables.terms.insert(port.into(), Terms { always: 1, ..TERMS });
+    }
+}
+
+fn rota(tables: &mut Tables, turns: Service) {
+    let flags = Service::TAKES_TURNS | Service::BY_ADDRESSES;
+    let service = Service { id: ROTA_SERVICE, flags, ..turns };
+    tables.terms.insert(ROTA_SERVICE, Terms { always: 1, ..TERMS });
+    for (port, protocol) in [(SPREAD, UDP), (0, UDP), (0, 0)] {
+        let port = port.to_be_bytes();
+        tables.services4.insert(ServiceKey4 { vip: ROTA.v4, port, protocol, zero: 0 }, service);
+        tables.services6.insert(ServiceKey6 { vip: ROTA.v6, port, protocol, zero: 0 }, service);
     }
 }
 

@@ -200,8 +200,8 @@ impl Tables for HostTables {
         insert(&mut self.flows6.borrow_mut(), *id, *flow, replace)
     }
 
-    fn fragment(&self, id: &FragmentId, now: u64) -> MemberId {
-        self.fragments.borrow().get(id).map_or(MemberId::NOBODY, |owner| owner.member_at(now))
+    fn fragment(&self, id: &FragmentId) -> FragmentOwner {
+        self.fragments.borrow().get(id).copied().unwrap_or(FragmentOwner::UNSEEN)
     }
 
     fn remember_fragment(&self, id: &FragmentId, owner: &FragmentOwner) {

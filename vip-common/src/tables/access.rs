@@ -64,8 +64,8 @@ pub trait Tables {
     fn insert4(&self, id: &FlowId4, flow: &FlowEntry, replace: bool) -> bool;
     /// Writes an entry of `FLOWS6`, as [`insert4`](Tables::insert4).
     fn insert6(&self, id: &FlowId6, flow: &FlowEntry, replace: bool) -> bool;
-    /// The member that the first fragment of a datagram went to, if it did so lately; else nobody.
-    fn fragment(&self, id: &FragmentId, now: u64) -> MemberId;
+    /// Where the first fragment of a datagram went, however long ago; [`FragmentOwner::UNSEEN`] if it is not known.
+    fn fragment(&self, id: &FragmentId) -> FragmentOwner;
     /// Remembers where a first fragment went.
     fn remember_fragment(&self, id: &FragmentId, owner: &FragmentOwner);
     /// What the flow table says of an IPv4 flow of a slot that remembers: the word of a [`Found`](crate::Found).

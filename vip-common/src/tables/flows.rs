@@ -175,26 +175,42 @@ layout! {
 }
 
 layout! {
-    /// Where the first fragment of a datagram went: value of `FRAGMENTS`.
-    FragmentOwner[16] {
-        /// The member.
+    /// Where the first fragment of a datagram went, and what of its service matters to the later ones: value of `FRAGMENTS`.
+    FragmentOwner[24] {
+        /// The member; nobody: it was left to the kernel.
         member: MemberId,
-        /// Not used: 0.
-        zero: u32,
+        /// The member's generation then.
+        generation: u32,
         /// When, in ns.
         at: u64,
+        /// The service's flags. Where another director sent the fragment, without [`Service::PEERS`](super::Service::PEERS)
+        /// and [`Service::LOCAL`](super::Service::LOCAL): that has been decided.
+        flags: u32,
+        /// The service's [`OnDead`](super::OnDead).
+        on_dead: u8,
+        /// 1; 0 where no fragment was seen.
+        seen: u8,
+        /// Not used: 0.
+        zero: [u8; 2],
     }
 }
 
 impl FragmentOwner {
-    /// The member at the time `now`, in ns, if that is not too long ago; else nobody.
+    /// No first fragment was seen.
+    pub const UNSEEN: Self =
+        Self { member: MemberId::NOBODY, generation: 0, at: 0, flags: 0, on_dead: 0, seen: 0, zero: [0; 2] };
+
+    /// True if there is one, and at the time `now`, in ns, it is not too long ago.
     #[inline(always)]
     #[must_use]
-    pub const fn member_at(&self, now: u64) -> MemberId {
-        if now.wrapping_sub(self.at).cast_signed() > FRAGMENT_LIFE.cast_signed() {
-            MemberId::NOBODY
-        } else {
-            self.member
-        }
+    pub const fn counts_at(&self, now: u64) -> bool {
+        self.seen != 0 && now.wrapping_sub(self.at).cast_signed() <= FRAGMENT_LIFE.cast_signed()
+    }
+
+    /// True if a flag of its service is set.
+    #[inline(always)]
+    #[must_use]
+    pub const fn has(&self, flag: u32) -> bool {
+        self.flags & flag != 0
     }
 }

@@ -33,7 +33,7 @@ pub use services::{
 };
 
 /// Version of all layouts in this module and of the tables' meaning; part of the path of the pins.
-pub const LAYOUT: u32 = 2;
+pub const LAYOUT: u32 = 3;
 
 /// The name of each table in the kernel, at most 15 bytes.
 pub mod names {

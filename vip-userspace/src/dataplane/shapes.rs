@@ -46,7 +46,7 @@ pub(super) fn shapes(capacity: Capacity, ports: u32) -> Vec<Shape> {
         forgetting(names::FLOWS4, (12, 24), capacity.flows),
         forgetting(names::FLOWS6, (24, 24), capacity.flows),
         words(names::TERMS, 16, services),
-        forgetting(names::FRAGMENTS, (40, 16), capacity.fragments),
+        forgetting(names::FRAGMENTS, (40, 24), capacity.fragments),
         per_cpu(names::TURNS, 4, services),
         per_cpu(names::INSERTS, 24, services),
         per_cpu(names::ANSWERS, 8, 1),
