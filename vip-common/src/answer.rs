@@ -83,34 +83,29 @@ pub(crate) fn is_about_neighbours<F: Frame>(frame: &F, arrival: &Arrival) -> boo
         && matches!(kind, Some([Neighbour::SOLICITATION | Neighbour::ADVERTISEMENT]))
 }
 
-/// Answers a solicitation for a VIP (RFC 4861, section 7.2.4), and notes advertisements of one by others.
+/// Answers a solicitation for a VIP (RFC 4861, section 7.2.4), and notes advertisements of one by others. `None` for what is
+/// about no VIP, or says nothing: it is a packet like others.
 #[inline(always)]
-pub(crate) fn neighbour<F: Frame, T: Tables>(frame: &mut F, tables: &T, arrival: &Arrival) -> Action {
+pub(crate) fn neighbour<F: Frame, T: Tables>(frame: &mut F, tables: &T, arrival: &Arrival) -> Option<Action> {
     let at = arrival.network + size_of::<Ipv6>();
-    let Some(ip) = frame.read::<Ipv6>(arrival.network) else {
-        return Action::pass(Reason::NoVip);
-    };
-    let Some(told) = frame.read::<Neighbour>(at) else {
-        return Action::pass(Reason::NoVip);
-    };
-    let Some(vip) = vip6(tables, told.target) else {
-        return Action::pass(Reason::NoVip);
-    };
+    let ip = frame.read::<Ipv6>(arrival.network)?;
+    let told = frame.read::<Neighbour>(at)?;
+    let vip = vip6(tables, told.target)?;
     if told.kind == Neighbour::ADVERTISEMENT {
         // One that has been routed says nothing of this link (RFC 4861, section 7.1.2).
         let claims = ip.hop_limit == 255 && is_claim(arrival, arrival.source, Some(vip));
-        return Action::pass(if claims { Reason::DuplicateVip } else { Reason::NoVip });
+        return claims.then_some(Action::pass(Reason::DuplicateVip));
     }
     if !is_valid(frame, at, &ip, &told) {
-        return Action::drop(Reason::Malformed);
+        return Some(Action::drop(Reason::Malformed));
     }
     if vip.has(Service::STANDBY) {
-        return Action::drop(Reason::Standby);
+        return Some(Action::drop(Reason::Standby));
     }
-    match advertise(frame, arrival, &ip, &told) {
+    Some(match advertise(frame, arrival, &ip, &told) {
         Some(()) => Action::answer(Reason::NeighbourAnswered),
         None => Action::drop(Reason::NoRoom),
-    }
+    })
 }
 
 /// Writes an advertisement of the port's own MAC over a solicitation (RFC 4861, section 7.2.4).

@@ -14,7 +14,10 @@ use crate::{
 #[inline(always)]
 pub fn full<F: Frame, T: Tables>(frame: &mut F, tables: &T) -> Action {
     match branch(frame, tables) {
-        Branch::Neighbours => neighbours(frame, tables),
+        Branch::Neighbours => match neighbours(frame, tables) {
+            Some(action) => action,
+            None => ip6(frame, tables),
+        },
         Branch::Ip4 => ip4(frame, tables),
         Branch::Ip6 => ip6(frame, tables),
         Branch::NotIp => Action::pass(Reason::NotIp),
@@ -51,14 +54,16 @@ pub fn branch<F: Frame, T: Tables>(frame: &F, tables: &T) -> Branch {
     }
 }
 
-/// Decides about ARP, and about IPv6 solicitations and advertisements.
+/// Decides about ARP, and about IPv6 solicitations and advertisements. `None` if they are about no VIP, but addressed to the
+/// port: they may still be to one, as any IPv6 packet.
 #[inline(always)]
-pub fn neighbours<F: Frame, T: Tables>(frame: &mut F, tables: &T) -> Action {
-    let Some(arrival) = Arrival::of(frame, tables) else { return Action::pass(Reason::NotForUs) };
+pub fn neighbours<F: Frame, T: Tables>(frame: &mut F, tables: &T) -> Option<Action> {
+    let Some(arrival) = Arrival::of(frame, tables) else { return Some(Action::pass(Reason::NotForUs)) };
     if arrival.ethertype == ETHERTYPE_ARP {
-        return answer::arp(frame, tables, &arrival);
+        return Some(answer::arp(frame, tables, &arrival));
     }
-    answer::neighbour(frame, tables, &arrival)
+    let decided = answer::neighbour(frame, tables, &arrival);
+    if decided.is_none() && !arrival.ours { Some(Action::pass(Reason::NoVip)) } else { decided }
 }
 
 #[inline(always)]

@@ -29,7 +29,7 @@ use crate::{
     steps::{director_ip4, director_ip6},
 };
 
-/// What [`director_fast`] returns for a packet that the fast path does not decide about; then [`director_branch`] returns
+/// What [`director_fast`] returns for a packet that the fast path does not decide about. Then [`director_branch`] returns
 /// which part of the full decision does. No XDP actions.
 const UNDECIDED: u32 = 100;
 const NEIGHBOURS: u32 = 101;
@@ -49,7 +49,10 @@ fn director(context: XdpContext) -> u32 {
         return decided;
     }
     match director_branch(context) {
-        NEIGHBOURS => director_neighbours(context),
+        NEIGHBOURS => match director_neighbours(context) {
+            UNDECIDED => director_ip6(context),
+            decided => decided,
+        },
         IP4 => director_ip4(context),
         IP6 => director_ip6(context),
         decided => decided,
@@ -85,15 +88,17 @@ extern "C" fn director_branch(context: *mut xdp_md) -> u32 {
     }
 }
 
-/// ARP, solicitations and advertisements.
+/// ARP, solicitations and advertisements; [`UNDECIDED`] about those that are IPv6 packets like others.
 #[unsafe(no_mangle)]
 #[inline(never)]
 #[expect(unsafe_code, reason = "only what has a name for others is a global function")]
 extern "C" fn director_neighbours(context: *mut xdp_md) -> u32 {
     let context = XdpContext::new(context);
     let mut frame = XdpFrame::new(&context);
-    let action = neighbours(&mut frame, &KernelTables);
-    finish(frame.len(), &action)
+    match neighbours(&mut frame, &KernelTables) {
+        Some(action) => finish(frame.len(), &action),
+        None => UNDECIDED,
+    }
 }
 
 /// Counts what a packet of `len` bytes got, and tells the kernel.

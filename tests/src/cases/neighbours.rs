@@ -20,6 +20,7 @@ pub(super) fn cases() -> Vec<Case> {
     let mut cases = answered();
     cases.extend(left_alone());
     cases.extend(advertised());
+    cases.extend(to_a_vip());
     cases.extend(of_standby());
     cases.extend(invalid());
     cases.extend(cut_short());
@@ -118,7 +119,7 @@ fn advertised() -> Vec<Case> {
         ),
         Case::passes(
             "an advertisement of a VIP that has been routed is no news",
-            icmp6((CLIENT_MAC, OWN_MAC), (CLIENT6, VIP6), (136, 0), 254, &body(VIP6, &FROM_CLIENT)),
+            icmp6((CLIENT_MAC, multicast), (CLIENT6, VIP6), (136, 0), 254, &body(VIP6, &FROM_CLIENT)),
             Reason::NoVip,
         ),
         Case::passes(
@@ -132,6 +133,28 @@ fn advertised() -> Vec<Case> {
             Reason::NoVip,
         ),
         Case::passes("an advertisement of no VIP is left alone", told(CLIENT6), Reason::NoVip),
+    ]
+}
+
+/// What is addressed to a VIP, but tells nothing of one, is a packet to it as others are.
+fn to_a_vip() -> Vec<Case> {
+    let told = |kind, vip, hops, target| {
+        icmp6((CLIENT_MAC, OWN_MAC), (CLIENT6, vip), (kind, 0), hops, &body(target, &FROM_CLIENT))
+    };
+    let drops = |name: &str, frame| Case::drops(name, frame, Reason::UnknownPort);
+    let passes = |name: &str, frame| Case::passes(name, frame, Reason::LocalVip);
+    vec![
+        drops("a solicitation to a VIP for another address", told(135, VIP6, 255, CLIENT6)),
+        drops("an advertisement to a VIP of another address", told(136, VIP6, 255, CLIENT6)),
+        drops("an advertisement to a VIP that has been routed", told(136, VIP6, 254, VIP6)),
+        passes("a solicitation to a local VIP for another address", told(135, LOCAL6, 255, CLIENT6)),
+        passes("an advertisement to a local VIP of another address", told(136, LOCAL6, 255, CLIENT6)),
+        Case::drops(
+            "a solicitation to a VIP for another address with 1 hop left",
+            told(135, VIP6, 1, CLIENT6),
+            Reason::TtlExpired,
+        ),
+        Case::passes("a solicitation to us for no VIP", told(135, CLIENT6, 255, CLIENT6), Reason::NoVip),
     ]
 }
 
