@@ -28,6 +28,7 @@ pub(super) fn cases() -> Vec<Case> {
     cases.extend(remembered());
     cases.extend(quotes6());
     cases.extend(portless());
+    cases.extend(cut_within_headers());
     cases.extend(no_flow());
     cases.extend(no_quote());
     cases
@@ -238,6 +239,34 @@ fn portless() -> Vec<Case> {
             by_addresses4(VIP4, ICMP),
         ),
     ]
+}
+
+/// Quotes that stop before the ports are reached; what follows in the frame is Ethernet padding, and no part of them.
+fn cut_within_headers() -> Vec<Case> {
+    let options = quote4(&from_vip4(UDP, 43_100).option_words(10));
+    let whole6 = from_vip6(UDP, 43_100).frame();
+    let headers = quote(&extended(&whole6, &[hop_by_hop(1), destination_options(3)]));
+    let fragment = quote(&extended(&whole6, &[fragment6(0, true, 9)]));
+    let by4 = |name: &str, len: usize| counted(name, error4(&options[..4 + len]), by_addresses4(VIP4, UDP));
+    // What the extension header stands before is not known.
+    let by6 = |name: &str, rest: &[u8]| counted(name, error6(rest), by_addresses6(VIP6, 0));
+    let cases = [
+        by4("a quote that stops within IPv4 options", 40),
+        by4("a quote that stops before its IPv4 options", 20),
+        by4("a quote that stops after its IPv4 options", 60),
+        by6("a quote that stops before its first extension header", &headers[..4 + 40]),
+        by6("a quote that stops within its first extension header", &headers[..4 + 47]),
+        by6("a quote that stops before its second extension header", &headers[..4 + 48]),
+        by6("a quote that stops within its second extension header", &headers[..4 + 60]),
+        by6("a quote that stops within a fragment header", &fragment[..4 + 44]),
+        counted(
+            "a quote that stops after its extension headers",
+            error6(&headers[..4 + 40 + 8 + 24]),
+            by_addresses6(VIP6, UDP),
+        ),
+    ];
+    let padded = |case: &Case| Case { name: format!("{}, padded", case.name), ..case.clone().padded(200) };
+    cases.iter().map(padded).collect::<Vec<_>>().into_iter().chain(cases.clone()).collect()
 }
 
 /// Errors that are about no flow of the VIP.

@@ -12,7 +12,7 @@ use crate::{
         },
     },
     world::{
-        CLIENT4, CLIENT6, CLOSED, LOCAL4, VIP4, VIP6,
+        CLIENT_MAC, CLIENT4, CLIENT6, CLOSED, LOCAL4, VIP4, VIP6,
         special::{DEAD_RESET, NEW_MEMBER, RESETS, SHUT},
     },
 };
@@ -32,6 +32,7 @@ pub(super) fn cases() -> Vec<Case> {
         cases.extend(unanswered(&who));
     }
     cases.extend(exceptions());
+    cases.extend(to_many());
     cases.extend(begun_anew());
     cases
 }
@@ -248,6 +249,29 @@ fn exceptions() -> Vec<Case> {
             Reason::TtlExpired,
         ),
     ]
+}
+
+/// What the link layer sent to many is answered by nobody: it is left to the kernel, as what is for others.
+fn to_many() -> Vec<Case> {
+    let mut cases = Vec::new();
+    for (what, mac) in [
+        ("broadcast", [0xff; 6]),
+        ("sent to an IPv4 group's MAC", [1, 0, 0x5e, 0, 0, 1]),
+        ("sent to an IPv6 group's MAC", [0x33, 0x33, 0, 0, 0, 1]),
+    ] {
+        let (v4, v6) = (|| Packet::to4(SHUT.v4), || Packet::to6(SHUT.v6));
+        let packets = [
+            ("a segment over IPv4", v4().tcp(CLOSED)),
+            ("a segment over IPv6", v6().tcp(CLOSED)),
+            ("a datagram over IPv4", v4().udp(CLOSED)),
+            ("a datagram over IPv6", v6().udp(CLOSED)),
+        ];
+        cases.extend(packets.map(|(kind, packet)| {
+            let name = format!("{kind} that was {what} is not answered");
+            Case::passes(name, packet.macs(CLIENT_MAC, mac).frame(), Reason::NotForUs)
+        }));
+    }
+    cases
 }
 
 /// The dead member's service has others for what is new.

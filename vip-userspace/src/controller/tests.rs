@@ -156,6 +156,30 @@ fn without_an_eligible_member_packets_are_dropped_for_want_of_one() {
 }
 
 #[test]
+fn new_flows_go_to_a_backup_while_no_other_member_is_eligible() {
+    let dataplane = FakeDataplane::new(CAPACITY);
+    let mut controller = controller(&dataplane);
+    let services =
+        vec![crate::control::protocol::Membership { service: member(1).0, weight: 100, backup: true }];
+    controller.command(&Command::AddBackend { backend: backend(5), services }).expect("done");
+    let found = Place::Link(Neighbour { mac: Mac([2, 0, 0, 0, 1, 5]), ifindex: PORT });
+    controller.neighbour([10, 0, 0, 5].into(), Ok(found));
+    controller.verdict(member(5), Health::Up, None);
+    controller.publish().expect("published");
+    assert!(send(&dataplane, SYN).iter().all(|owner| (1..=4).contains(owner)));
+    for n in 1..=4 {
+        controller.verdict(member(n), Health::Down, Some(crate::model::Cause::PortClosed));
+    }
+    controller.publish().expect("published");
+    dataplane.forget_flows();
+    assert!(send(&dataplane, SYN).iter().all(|owner| *owner == 5));
+    controller.neighbour([10, 0, 0, 5].into(), Err(NoNeighbour::NoRoute));
+    controller.publish().expect("published");
+    dataplane.forget_flows();
+    assert!(send(&dataplane, SYN).iter().all(|owner| *owner == 0));
+}
+
+#[test]
 fn what_fails_half_way_is_repaired_at_the_next_attempt_whatever_is_wanted_then() {
     for succeed in 0..8 {
         let dataplane = FakeDataplane::new(CAPACITY);
