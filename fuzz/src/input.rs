@@ -135,7 +135,7 @@ impl Record {
     /// Writes the entry into `tables`; a frame is handed back.
     pub fn apply(self, tables: &mut HostTables) -> Option<HostFrame> {
         match self {
-            Self::Frame(ingress, bytes) => return Some(HostFrame { bytes, ingress: ingress.into() }),
+            Self::Frame(ingress, bytes) => return Some(HostFrame::new(&bytes, ingress.into())),
             Self::Port(index, port) => drop(tables.ports.insert(index.into(), port)),
             Self::VipBit(bit, set) => drop(tables.vip_bits.insert(u32::from(bit) % VIP_BITS, set)),
             Self::Service4(key, service) => {

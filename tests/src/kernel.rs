@@ -28,6 +28,10 @@ use crate::{
 pub const SHORTEST: usize = 14;
 /// More than any frame of a test, grown by an answer, in bytes.
 const LONGEST: usize = 4096;
+/// Bytes in front of the frame in a test run, which metadata takes up (`XDP_PACKET_HEADROOM`) …
+const HEADROOM: usize = 256;
+/// … and of the kernel's own record at their start (`struct xdp_frame`), which is left alone.
+const FRAME_RECORD: usize = 40;
 /// Bytes of a `struct xdp_md`.
 const CONTEXT: usize = 24;
 
@@ -87,6 +91,22 @@ impl Kernel {
     /// The kernel refuses the run, the program returned something unknown, or the packet was not counted exactly once.
     pub fn run(&mut self, frame: &[u8], ingress: u32) -> Result<Outcome> {
         let (verb, out) = self.send(frame, ingress)?;
+        self.outcome(verb, out)
+    }
+
+    /// The same, as if its driver had left no room in front of the frame.
+    ///
+    /// # Errors
+    /// As of [`run`](Kernel::run); also before Linux 6.3, which takes no metadata of this length.
+    pub fn run_without_headroom(&mut self, frame: &[u8], ingress: u32) -> Result<Outcome> {
+        let metadata = [0; HEADROOM - FRAME_RECORD];
+        let mut context = context(metadata.len() + frame.len(), ingress);
+        context[..4].copy_from_slice(&u32::try_from(metadata.len())?.to_ne_bytes());
+        let (verb, out) = self.test(&[&metadata, frame].concat(), &context)?;
+        self.outcome(verb, out[metadata.len()..].to_vec())
+    }
+
+    fn outcome(&mut self, verb: Verb, out: Vec<u8>) -> Result<Outcome> {
         let now = Counters::read(&self.members, &self.reasons)?;
         let counted = self.seen.raised_once(&now, out.len());
         self.seen = now;
@@ -112,12 +132,15 @@ impl Kernel {
     /// # Errors
     /// The kernel refuses the run, or the program returned something unknown.
     pub fn send(&self, frame: &[u8], ingress: u32) -> Result<(Verb, Vec<u8>)> {
+        self.test(frame, &context(frame.len(), ingress))
+    }
+
+    fn test(&self, data: &[u8], context: &[u8]) -> Result<(Verb, Vec<u8>)> {
         let mut out = vec![0; LONGEST];
-        let context = context(frame.len(), ingress);
         let mut options = TestRunOptions::new();
-        options.data_in = Some(frame);
+        options.data_in = Some(data);
         options.data_out = Some(&mut out);
-        options.ctx_in = Some(&context);
+        options.ctx_in = Some(context);
         let result = program(&self.ebpf, "director")?.test_run(options).context("test run of director")?;
         out.truncate(result.data_size_out as usize);
         let verb = match result.return_value {

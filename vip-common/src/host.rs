@@ -17,13 +17,21 @@ pub struct HostFrame {
     pub bytes: Vec<u8>,
     /// Interface index of the port it came in by.
     pub ingress: u32,
+    /// So many bytes it may grow by at its start.
+    pub headroom: usize,
 }
 
 impl HostFrame {
-    /// A frame of `bytes` that came in by the port with index `ingress`.
+    /// A frame of `bytes` that came in by the port with index `ingress`, with all the room that it may want.
     #[must_use]
     pub fn new(bytes: &[u8], ingress: u32) -> Self {
-        Self { bytes: bytes.to_vec(), ingress }
+        Self { bytes: bytes.to_vec(), ingress, headroom: usize::MAX }
+    }
+
+    /// The same where the driver left no room in front of it.
+    #[must_use]
+    pub fn without_headroom(self) -> Self {
+        Self { headroom: 0, ..self }
     }
 }
 
@@ -54,8 +62,10 @@ impl Frame for HostFrame {
     fn move_start(&mut self, by: i32) -> Option<()> {
         let count = usize::try_from(by.unsigned_abs()).ok()?;
         if by < 0 {
+            self.headroom = self.headroom.checked_sub(count)?;
             self.bytes.splice(..0, std::iter::repeat_n(0, count));
         } else if count <= self.bytes.len() {
+            self.headroom = self.headroom.saturating_add(count);
             self.bytes.drain(..count);
         } else {
             return None;

@@ -2,6 +2,7 @@
 //! [`world`](crate::world).
 
 mod arp;
+mod cramped;
 mod datagrams;
 mod errors;
 mod extensions;
@@ -68,6 +69,12 @@ pub fn all() -> Vec<Case> {
 #[must_use]
 pub fn of_virtual_routers() -> Vec<Case> {
     links::of_virtual_routers()
+}
+
+/// Cases of a port whose driver leaves no room in front of frames.
+#[must_use]
+pub fn without_headroom() -> Vec<Case> {
+    cramped::cases()
 }
 
 impl Case {
