@@ -75,6 +75,13 @@ fn head(status: &Status) -> String {
             number(claims)
         );
     }
+    if status.unlisted_addresses > 0 {
+        text += &format!(
+            "{WARNING}the tables have no room for {} of this box's addresses: what comes back from them is not known as \
+             bounced{WARNING:#}\n",
+            status.unlisted_addresses
+        );
+    }
     if status.services.is_empty() {
         text += "no services\n";
     }

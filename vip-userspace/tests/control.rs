@@ -115,6 +115,7 @@ fn status() -> Status {
         backends: Vec::new(),
         reasons: Vec::new(),
         flow_table: None,
+        unlisted_addresses: 0,
     }
 }
 

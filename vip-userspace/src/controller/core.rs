@@ -210,9 +210,12 @@ impl<D: Dataplane> Controller<D> {
         self.world.links.insert(ifindex, link);
     }
 
-    /// The addresses of this box.
-    pub fn local(&mut self, addresses: std::collections::BTreeSet<IpAddr>) {
+    /// The addresses of this box. Returns how many of them the tables have no room for, where those are more than before.
+    pub fn local(&mut self, addresses: std::collections::BTreeSet<IpAddr>) -> Option<usize> {
+        let (_, before) = self.world.own_addresses();
         self.world.local = addresses;
+        let (_, more) = self.world.own_addresses();
+        (more > before).then_some(more)
     }
 
     /// Brings the tables to what the world asks for, and tells which members that concerned.

@@ -287,7 +287,11 @@ impl Loop {
     /// What nobody tells of: the addresses of this box, and how full the flow table is.
     async fn look_after(&mut self) {
         match local(self.controller.world().vips()).await {
-            Ok(local) => self.controller.local(local),
+            Ok(local) => {
+                if let Some(more) = self.controller.local(local) {
+                    warn!("{}", super::words::of_unlisted_addresses(more));
+                }
+            }
             Err(error) => warn!("{error}: a VIP on this box may not be noticed"),
         }
         match self.controller.resync(self.part, PARTS) {

@@ -50,6 +50,7 @@ impl Sources<'_> {
             backends: self.world.intent.backends().values().map(|backend| self.backend(backend)).collect(),
             reasons: ReasonStatus::all(&self.counts.reasons),
             flow_table: Some(self.flow_table()),
+            unlisted_addresses: self.world.own_addresses().1 as u64,
             interfaces: self.interfaces,
         }
     }

@@ -5,7 +5,10 @@ use std::time::Duration;
 use super::{Alarm, Transition, drains::Ended};
 use crate::{
     control::protocol::{Change, ChangeAction, Command, Differences, DrainEnd},
-    model::{Draining, Maintenance, Place, Service, ServiceName, Standing, World, duration},
+    model::{
+        Draining, Maintenance, Place, Service, ServiceName, Standing, World, capacity::OWN_ADDRESSES,
+        duration,
+    },
 };
 
 /// The line that tells of a member whose standing is another.
@@ -147,6 +150,14 @@ pub(super) fn of_refusals(service: &ServiceName, flows: u64) -> String {
     format!(
         "service {service}: {flows} flows were not written to the flow table, for its share is used up: they stay where \
          the ring has them, and may move when its slots settle. Raise `capacity.flows`, or find who floods it"
+    )
+}
+
+/// The line that tells of addresses of this box that the tables have no room for.
+pub(super) fn of_unlisted_addresses(more: usize) -> String {
+    format!(
+        "this box has more addresses than the tables have room for, {OWN_ADDRESSES} of each family: probes from {more} of \
+         them that a backend sends back are not known as `bounced`"
     )
 }
 

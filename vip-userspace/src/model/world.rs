@@ -9,6 +9,7 @@ use std::{
 use super::{
     Admin, Backend, BackendName, Cause, Drains, Health, Ineligible, Intent, Mac, Maintenance, Member,
     Neighbour, NoNeighbour, Part, Place, Service, ServiceName, Standing,
+    capacity::OWN_ADDRESSES,
     course::{Course, is_short, panics},
     eligibility::standing,
 };
@@ -222,6 +223,22 @@ impl World {
     #[must_use]
     pub fn vips(&self) -> BTreeSet<IpAddr> {
         self.intent.services().values().map(|service| service.address.vip).collect()
+    }
+
+    /// The addresses of this box that packets come back from, for the tables, and how many more there is no room for: all but
+    /// VIPs and loopback, and of each family so many.
+    #[must_use]
+    pub fn own_addresses(&self) -> (Vec<IpAddr>, usize) {
+        let vips = self.vips();
+        let own = self.local.iter().filter(|address| !vips.contains(address) && !address.is_loopback());
+        let (ipv4, ipv6): (Vec<IpAddr>, Vec<IpAddr>) = own.copied().partition(IpAddr::is_ipv4);
+        let all = ipv4.len() + ipv6.len();
+        let listed: Vec<_> = [ipv4, ipv6]
+            .into_iter()
+            .flat_map(|family| family.into_iter().take(OWN_ADDRESSES as usize))
+            .collect();
+        let more = all - listed.len();
+        (listed, more)
     }
 
     /// Forgets what is known of members and addresses that are no more.

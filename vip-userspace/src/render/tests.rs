@@ -108,6 +108,17 @@ fn somebody_who_claims_a_vip_is_warned_of() {
 }
 
 #[test]
+fn addresses_that_the_tables_have_no_room_for_are_told() {
+    let with = |unlisted_addresses| status(&Status { unlisted_addresses, ..known() });
+    assert!(
+        strip_str(&with(44))
+            .to_string()
+            .contains("\nthe tables have no room for 44 of this box's addresses: ")
+    );
+    assert_eq!(with(0), status(&known()));
+}
+
+#[test]
 fn a_flow_table_is_told_of_once_it_was_used() {
     let with = |table: FlowTableStatus| status(&Status { flow_table: Some(table), ..known() });
     let unused = FlowTableStatus { capacity: 524_288, ..FlowTableStatus::default() };

@@ -38,6 +38,10 @@ pub struct Status {
     /// What the flow table holds; absent where it can't be read.
     #[serde(default)]
     pub flow_table: Option<FlowTableStatus>,
+    /// Addresses of this box that the tables have no room for: what comes back from them is not known as `bounced`. 0 without
+    /// a controller.
+    #[serde(default)]
+    pub unlisted_addresses: u64,
 }
 
 /// The flow table, of both address families together. Counts are since the tables were made, unless they say otherwise.

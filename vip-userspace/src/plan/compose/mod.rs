@@ -6,7 +6,7 @@ mod ring;
 #[cfg(test)]
 mod tests;
 
-use std::{collections::BTreeMap, net::IpAddr, time::Duration};
+use std::{collections::BTreeMap, time::Duration};
 
 use vip_common::{
     MemberId,
@@ -20,7 +20,7 @@ use self::{
 };
 use super::{Budget, Numbers, Shares, Tables, addresses};
 use crate::{
-    model::{MemberKey, OnDead, Part, Service, ServiceName, Standing, World, capacity::OWN_ADDRESSES},
+    model::{MemberKey, OnDead, Part, Service, ServiceName, Standing, World},
     ring::{RingKey, RingMemory, Terms},
 };
 
@@ -247,16 +247,10 @@ fn add_ports(world: &World, tables: &mut Tables) {
     }
 }
 
-/// What comes from an address of this box has come back: those are listed, but for VIPs.
+/// What comes from an address of this box has come back: those are listed.
 fn add_own_addresses(world: &World, tables: &mut Tables) {
-    let vips = world.vips();
-    let own = world.local.iter().filter(|address| !vips.contains(address) && !address.is_loopback());
-    let (ipv4, ipv6): (Vec<IpAddr>, Vec<IpAddr>) = own.copied().partition(IpAddr::is_ipv4);
-    for family in [ipv4, ipv6] {
-        for address in family.into_iter().take(OWN_ADDRESSES as usize) {
-            addresses::put_own(tables, address);
-        }
-    }
+    let (listed, _) = world.own_addresses();
+    listed.into_iter().for_each(|address| addresses::put_own(tables, address));
 }
 
 impl From<OnDead> for vip_common::tables::OnDead {

@@ -238,6 +238,20 @@ fn own_addresses_are_listed_but_for_vips_and_loopback() {
 }
 
 #[test]
+fn addresses_that_there_is_no_room_for_are_counted() {
+    let mut bench = bench([service("web", "10.200.0.1:80", &[1])]);
+    let address = |n: u16| std::net::IpAddr::from([172, 16, n.to_be_bytes()[0], n.to_be_bytes()[1]]);
+    bench.world.local = (0..256).map(address).collect();
+    assert_eq!((bench.world.own_addresses().0.len(), bench.world.own_addresses().1), (256, 0));
+    bench.world.local = (0..300).map(address).chain(["fd00::9".parse().expect("an address")]).collect();
+    let (listed, more) = bench.world.own_addresses();
+    assert_eq!((listed.len(), more), (257, 44));
+    let tables = bench.compose();
+    let listed4 = tables.services4.keys().filter(|key| **key == ServiceKey4::own(key.vip)).count();
+    assert_eq!((listed4, tables.services6.len()), (256, 1));
+}
+
+#[test]
 fn turns_have_slots_of_their_own_and_as_many_whole_rounds_as_there_is_room_for() {
     let mut web = Service {
         scheduler: "round-robin".parse().expect("a scheduler"),
