@@ -215,6 +215,34 @@ fn cases_have_names_of_their_own_and_cover_every_reason() {
     assert_eq!(missing, [Reason::ResetLimited.name()]);
 }
 
+/// What stands between backticks.
+fn quoted(text: &str) -> impl Iterator<Item = &str> {
+    text.split('`').skip(1).step_by(2)
+}
+
+#[test]
+fn the_page_of_rows_names_cases_that_there_are_and_every_reason() {
+    let page = include_str!("../../docs/design/packets.md");
+    let cases = [cases::all(), cases::of_virtual_routers(), cases::without_headroom()].concat();
+    let names: BTreeSet<_> = cases.iter().map(|case| case.name.as_str()).collect();
+    let rows: Vec<Vec<_>> = page
+        .lines()
+        .filter(|line| line.starts_with("| "))
+        .skip(1)
+        .map(|line| line.split(" | ").collect())
+        .collect();
+    for row in &rows {
+        let named: Vec<_> = row.get(2).into_iter().flat_map(|cell| quoted(cell)).collect();
+        assert!(!named.is_empty(), "no case: {row:?}");
+        let missing: Vec<_> = named.iter().filter(|name| !names.contains(*name)).collect();
+        assert!(missing.is_empty(), "no such cases: {missing:?}");
+    }
+    let told: BTreeSet<_> = quoted(page).collect();
+    let missing: Vec<_> =
+        Reason::ALL.iter().map(|reason| reason.name()).filter(|name| !told.contains(name)).collect();
+    assert!(missing.is_empty(), "reasons without a row: {missing:?}");
+}
+
 #[test]
 fn a_frame_without_a_whole_ethernet_header_is_left_alone() {
     let tables = on_host(&tables());
