@@ -6,16 +6,14 @@ use clap::{
     Args,
     builder::{PossibleValuesParser, TypedValueParser as _},
 };
-use vip_userspace::model::{
-    Check, Dns, Grpc, Http, Method, Probe, Rcode, Record, Script, Target, Tls, duration,
-};
+use vip_userspace::model::{Check, Dns, Grpc, Http, Method, Probe, Rcode, Record, Target, Tls, duration};
 
 #[derive(Args, Debug)]
 pub(super) struct CheckArgs {
     #[arg(
         long,
         value_name = "PROBE",
-        help = "How members are checked: tcp, tls, http:PATH, https:PATH, grpc:SERVICE, grpcs:SERVICE, dns:NAME, ping or script:FILE; not at all without it"
+        help = "How members are checked: tcp, tls, http:PATH, https:PATH, grpc:SERVICE, grpcs:SERVICE, dns:NAME or ping; not at all without it"
     )]
     check: Option<ProbeArg>,
     /// Time from one probe to the next, like 500ms or 2s [default: 1s]
@@ -80,9 +78,6 @@ struct ProbeOptions {
     #[arg(long, value_name = "CODE", requires = "check", ignore_case = true,
         value_parser = PossibleValuesParser::new(Rcode::WORDS).try_map(|word| word.to_uppercase().parse::<Rcode>()))]
     check_rcode: Option<Rcode>,
-    /// User that a script runs as [default: the controller's]
-    #[arg(long, value_name = "USER", requires = "check")]
-    check_user: Option<String>,
 }
 
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -95,7 +90,6 @@ enum ProbeArg {
     Grpcs(String),
     Dns(String),
     Ping,
-    Script(String),
 }
 
 impl FromStr for ProbeArg {
@@ -113,9 +107,11 @@ impl FromStr for ProbeArg {
             ("grpcs", of) => Ok(Self::Grpcs(of.unwrap_or_default())),
             ("dns", Some(name)) => Ok(Self::Dns(name)),
             ("ping", None) => Ok(Self::Ping),
-            ("script", Some(file)) => Ok(Self::Script(file)),
+            ("script", _) => {
+                Err("a script is stated in the configuration file alone: commands run no programs")
+            }
             _ => Err(
-                "write tcp, tls, http:PATH like http:/health, https:PATH, grpc:SERVICE, grpcs:SERVICE, dns:NAME, ping or script:FILE",
+                "write tcp, tls, http:PATH like http:/health, https:PATH, grpc:SERVICE, grpcs:SERVICE, dns:NAME or ping",
             ),
         }
     }
@@ -156,12 +152,11 @@ impl CheckArgs {
 impl ProbeOptions {
     /// Refuses what that kind of probe does not know.
     fn refuse_strangers(&self, kind: &ProbeArg) -> Result<(), &'static str> {
-        use ProbeArg::{Dns, Grpc, Grpcs, Http, Https, Script, Tls};
+        use ProbeArg::{Dns, Grpc, Grpcs, Http, Https, Tls};
         let http = matches!(kind, Http(_) | Https(_));
         let host = http || matches!(kind, Grpc(_) | Grpcs(_));
         let tls = matches!(kind, Tls | Https(_) | Grpcs(_));
         let dns = matches!(kind, Dns(_));
-        let script = matches!(kind, Script(_));
         let strangers = [
             (self.check_host.is_some() && !host, "--check-host needs --check http, https, grpc or grpcs"),
             (self.check_method.is_some() && !http, "--check-method needs --check http or https"),
@@ -171,7 +166,6 @@ impl ProbeOptions {
             (self.check_ca.is_some() && !tls, "--check-ca needs --check tls, https or grpcs"),
             (self.check_insecure && !tls, "--check-insecure needs --check tls, https or grpcs"),
             (self.check_record.is_some() && !dns, "--check-record needs --check dns:NAME"),
-            (self.check_user.is_some() && !script, "--check-user needs --check script:FILE"),
             (self.check_rcode.is_some() && !dns, "--check-rcode needs --check dns:NAME"),
         ];
         strangers.into_iter().find(|(is_stranger, _)| *is_stranger).map_or(Ok(()), |(_, said)| Err(said))
@@ -186,9 +180,6 @@ impl ProbeOptions {
             ProbeArg::Grpc(service) => Probe::Grpc(self.grpc(service)),
             ProbeArg::Grpcs(service) => Probe::Grpc(Grpc { tls: Some(self.tls()), ..self.grpc(service) }),
             ProbeArg::Ping => Probe::Ping,
-            ProbeArg::Script(file) => {
-                Probe::Script(Script { command: vec![file.clone()], user: self.check_user.clone() })
-            }
             ProbeArg::Dns(name) => Probe::Dns(Dns {
                 name: name.clone(),
                 record: self.check_record.unwrap_or_default(),

@@ -101,10 +101,6 @@ fn a_check_speaks_tls_and_looks_at_the_answer() {
     );
     assert_eq!(probe("ping"), json!({ "kind": "ping" }));
     assert_eq!(
-        probe("script:/bin/check --check-user nobody"),
-        json!({ "kind": "script", "command": ["/bin/check"], "user": "nobody" })
-    );
-    assert_eq!(
         probe("dns:a.example --check-record soa"),
         json!({ "kind": "dns", "name": "a.example", "record": "SOA", "rcode": "NOERROR" })
     );
@@ -228,6 +224,7 @@ fn a_bad_word_is_named_with_what_is_wrong_about_it() {
         ("vip service add -web 10.200.0.1:80", "unexpected argument '-w'"),
         ("vip service add web 10.200.0.1:80 --member b1:x", "\"x\" is no weight"),
         ("vip service add web 10.200.0.1:80 --member b/1", "is no name"),
+        ("vip service add web 10.200.0.1:80 --check script:/bin/sh", "configuration file alone"),
         ("vip service add web 10.200.0.1:80 --check smtp", "write tcp, tls, http:PATH"),
         ("vip service add web 10.200.0.1:80 --check tcp --interval 1", "is no duration"),
         ("vip service add web 10.200.0.1:80 --interval 1s", "--check <PROBE>"),

@@ -5,8 +5,8 @@ use std::time::Duration;
 use crate::{
     control::protocol::{Command, Fate, Membership, Wish},
     model::{
-        Admin, Backend, BackendName, Draining, Intent, Maintenance, Member, Refusal, ServiceName,
-        drain::TIMEOUTS,
+        Admin, Backend, BackendName, Draining, Intent, Maintenance, Member, Probe, Refusal, Service,
+        ServiceName, drain::TIMEOUTS,
     },
 };
 
@@ -17,7 +17,10 @@ use crate::{
 pub(super) fn apply(intent: &mut Intent, command: &Command) -> Result<(), Refusal> {
     let mut next = intent.clone();
     match command.clone() {
-        Command::AddService { service } => next.add_service(*service)?,
+        Command::AddService { service } => {
+            refuse_script(&service)?;
+            next.add_service(*service)?;
+        }
         Command::RemoveService { name } => next.remove_service(&name)?,
         Command::AddBackend { backend, services } => add_backend(&mut next, backend, services)?,
         Command::RemoveBackend { name, service } => remove_backend(&mut next, &name, service.as_ref())?,
@@ -82,6 +85,14 @@ fn says_so(intent: &Intent, wish: &Command) -> bool {
         Command::RemoveBackend { name, service: None } => !intent.backends().contains_key(name),
         Command::RemoveBackend { name, service: Some(service) } => member(service, name).is_none(),
         _ => false,
+    }
+}
+
+/// A script runs as the controller does: whoever may write to the control socket may direct packets, not run programs.
+fn refuse_script(service: &Service) -> Result<(), Refusal> {
+    match service.check.as_ref().map(|check| &check.probe) {
+        Some(Probe::Script(_)) => Err(Refusal::ScriptByCommand(service.name.clone())),
+        _ => Ok(()),
     }
 }
 

@@ -14,7 +14,7 @@ use crate::{
     dataplane::{Dataplane as _, fake::FakeDataplane},
     model::{
         Admin, Backend, Capacity, Check, Health, Ineligible, Intent, Mac, Member, MemberKey, Neighbour,
-        NoNeighbour, Place, Probe, Service, Standing, World,
+        NoNeighbour, Place, Probe, Script, Service, Standing, World,
     },
     plan::{Numbers, Operation, Tables},
     ring::RingKey,
@@ -226,6 +226,20 @@ fn a_command_for_which_there_is_no_room_is_refused_and_changes_nothing() {
     assert_eq!(controller.command(&add(4000)).map_err(|refused| refused.code), Err(Code::TableFull));
     assert_eq!(controller.published(), &tables);
     controller.command(&add(3000)).expect("done");
+}
+
+#[test]
+fn a_command_runs_no_programs() {
+    let dataplane = FakeDataplane::new(CAPACITY);
+    let mut controller = controller(&dataplane);
+    let intent = controller.world().intent.clone();
+    let script = Script { command: vec!["/bin/sh".to_owned()], user: None };
+    let check = Some(Check::new(Probe::Script(script)));
+    let add = Command::AddService { service: Box::new(Service { check, ..service("dns", 2, &[1]) }) };
+    let refused = controller.command(&add).expect_err("it is refused");
+    assert_eq!(refused.code, Code::BadValue);
+    assert!(refused.message.contains("in the configuration file alone"), "{}", refused.message);
+    assert_eq!(controller.world().intent, intent);
 }
 
 #[test]

@@ -91,3 +91,42 @@ line 16: service b: user "": write the name of a user of this box"#,
         );
     }
 }
+
+#[test]
+fn intervals_that_are_no_hurry_or_no_rest_are_refused() {
+    refuses(
+        "[service.b]\nvip = '10.200.0.2'\nport = 80\n[service.b.check]\ntcp = true\nfast-interval = '2s'\n\
+         down-interval = '10ms'\nfast-intervall = '1s'",
+        "line 15: service b: fast-interval 2s is out of range: 10ms to 1s\n\
+         line 16: service b: down-interval 10ms is out of range: 1s to 1h\n\
+         line 17: service b: check: unknown key \"fast-intervall\": did you mean \"fast-interval\"?",
+    );
+}
+
+#[test]
+fn checks_that_contradict_themselves_are_refused() {
+    refuses(
+        r#"[service.b]
+vip = "10.200.0.2"
+port = 80
+[service.b.check]
+http = "/"
+tcp = true
+[service.c]
+vip = "10.200.0.3"
+port = 80
+check.tcp = false
+check.host = "example.org"
+check.expect = 200
+[service.d]
+vip = "10.200.0.4"
+port = 53
+protocol = "udp"
+check = { tcp = true }"#,
+        r#"line 15: service b: check: it has "http" and "tcp": one of them is enough
+line 19: service c: check: tcp = false checks nothing: leave the whole check out
+line 20: service c: check: "host" needs "http", "https", "grpc" or "grpcs": a check by tcp knows no such thing
+line 21: service c: check: "expect" needs "http" or "https": a check by tcp knows no such thing
+line 26: service d: a UDP service can't be checked on its own port by tcp: give the check a `port`"#,
+    );
+}

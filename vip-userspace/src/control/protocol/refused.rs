@@ -166,6 +166,7 @@ impl From<Refusal> for Refused {
             | Refusal::BadPath { .. }
             | Refusal::BadHost { .. }
             | Refusal::BadSetting { .. }
+            | Refusal::ScriptByCommand(_)
             | Refusal::PortOfAnyProtocol(_)
             | Refusal::CheckNeedsPort { .. }
             | Refusal::IdleTooShort { .. }

@@ -64,6 +64,11 @@ pub enum Refusal {
     BadHost { service: ServiceName, host: String },
     #[error("service {service}: {key} {value:?}: {advice}")]
     BadSetting { service: ServiceName, key: &'static str, value: String, advice: &'static str },
+    #[error(
+        "service {0}: a check by script is stated in the configuration file alone: who may give commands does not \
+         thereby run programs as the controller"
+    )]
+    ScriptByCommand(ServiceName),
     #[error("service {service}: {what} can't be checked on its own port by {probe}: give the check a `port`")]
     CheckNeedsPort { service: ServiceName, what: &'static str, probe: &'static str },
     #[error(
