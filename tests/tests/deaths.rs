@@ -21,6 +21,7 @@ const LINK_WATCH: Duration = Duration::from_millis(1100);
 const MET_THE_DEAD: Duration = Duration::from_millis(700);
 
 /// Prints how long each death took, and holds all but the [`BUSY`] longest to `most`.
+#[expect(clippy::print_stdout, reason = "the times are what the story tells")]
 fn judge(what: &str, mut took: Vec<Duration>, most: Duration) -> Result<()> {
     took.sort_unstable();
     let told: Vec<_> = took.iter().map(Duration::as_millis).collect();
