@@ -17,6 +17,7 @@ pub(crate) use self::{
 mod backend;
 mod check;
 mod dispatch;
+mod flows;
 mod life;
 mod maintenance;
 mod placing;
@@ -107,6 +108,15 @@ pub(crate) enum Verb {
     /// Without a controller it shows what is pinned in the kernel, says so on stderr, and exits with 3.
     #[command(after_help = "Examples:\n  vip status\n  vip status --json")]
     Status,
+    /// List the flows that are tracked
+    ///
+    /// Those that live in slots that have just changed hands, and all of services that track every flow; at rest there are
+    /// none. It reads what is pinned, as root, whether a controller runs or not, and changes nothing. Entries that count for
+    /// nothing any more are left out.
+    #[command(
+        after_help = "Examples:\n  vip flows --backend b1\n  vip flows --service web --limit 20 --json"
+    )]
+    Flows(flows::Flows),
     /// Read the configuration file again, and make what runs what it says
     ///
     /// What differs is changed without losing a packet: services, members, weights, checks, backends, interfaces. Wishes by

@@ -10,7 +10,10 @@ use vip_userspace::{
     model::Mode,
 };
 
-pub(crate) use self::differences::{differences, reloaded};
+pub(crate) use self::{
+    differences::{differences, reloaded},
+    flows::flows,
+};
 use self::{
     service::{describe, eligible_style, service},
     table::{Cell, Side, Table},
@@ -19,6 +22,7 @@ use self::{
 
 mod differences;
 pub(crate) mod drain;
+mod flows;
 mod service;
 mod table;
 #[cfg(test)]

@@ -197,6 +197,16 @@ fn without_a_controller_every_verb_that_needs_one_exits_with_3() {
 }
 
 #[test]
+fn what_reads_pins_alone_says_where_none_are_and_exits_with_3() {
+    let directory = directory();
+    let output = run(directory.path(), "flows");
+    assert_eq!((output.status.code(), text(&output.stdout)), (Some(3), ""), "{output:?}");
+    let said = text(&output.stderr);
+    assert!(said.starts_with("error: nothing of instance default is pinned at "), "{said}");
+    assert!(said.contains("\nhelp: start it with `vip run --config FILE`"), "{said}");
+}
+
+#[test]
 fn without_a_controller_the_error_is_json_where_that_is_asked_for() {
     let output = run(directory().path(), "backend disable b1 --json");
     assert_eq!(output.status.code(), Some(3));
@@ -237,6 +247,7 @@ fn help_version_and_completions_are_results() {
         ("completions zsh", "#compdef vip"),
         ("completions zsh", "round-robin\\:\"each member in its turn"),
         ("completions fish", "complete -c vip"),
+        ("flows --help", "vip flows --backend b1"),
     ] {
         let output = run(directory.path(), arguments);
         assert_eq!(output.status.code(), Some(0), "{arguments}: {output:?}");

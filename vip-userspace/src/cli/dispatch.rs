@@ -46,6 +46,7 @@ pub(crate) async fn carry_out(cli: Cli, show: Show<'_>) -> Result<Option<Output>
         Verb::Run(run) => return start(&global, run).await.map(|()| None),
         Verb::Check { file } => return check(&file).map(Some),
         Verb::Status => return status(&global, &client).await.map(Some),
+        Verb::Flows(flows) => return flows.carry_out(&global.places()).map(Some),
         Verb::Reload(reload) => return reload.carry_out(&client).await.map(Some),
         Verb::Diff(diff) => return diff.carry_out(&client).await.map(Some),
         Verb::Save(save) => return save.carry_out(&client).await.map(Some),

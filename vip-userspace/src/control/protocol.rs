@@ -7,12 +7,14 @@ use serde::{Deserialize, Serialize};
 
 mod differences;
 mod drain;
+mod flows;
 mod http;
 mod refused;
 mod status;
 
 pub use differences::{Change, ChangeAction, Differences, Fate, Thing, Wish};
 pub use drain::{BackendDrain, DrainEnd, DrainStatus, DrainingMember};
+pub use flows::{FlowList, FlowState, TrackedFlow};
 pub use http::{AddBackend, DiffRequest, HttpRequest, ReloadRequest, SetAdmin, SetMaintenance, SetWeight};
 pub use refused::{Code, Refused};
 pub use status::{

@@ -16,6 +16,7 @@ mod run;
 mod start;
 mod status;
 mod tags;
+mod tracked;
 mod words;
 
 #[cfg(test)]
@@ -26,7 +27,8 @@ pub use self::{
     drains::Ended,
     flows::Refusals,
     memory::Memory,
-    offline::{detach, offline_status},
+    offline::{detach, flows, offline_status},
     run::{RunOptions, run},
     start::read_config,
+    tracked::Wanted as WantedFlows,
 };

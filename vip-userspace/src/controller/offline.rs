@@ -2,9 +2,16 @@
 
 use std::{collections::BTreeMap, time::Duration};
 
-use super::{Memory, core::adopt, status::Sources};
+use vip_common::tables::tick;
+
+use super::{
+    Memory,
+    core::adopt,
+    status::Sources,
+    tracked::{Names, Wanted},
+};
 use crate::{
-    control::protocol::{InterfaceStatus, Status},
+    control::protocol::{Code, FlowList, InterfaceStatus, Refused, Status},
     dataplane,
     model::{Backend, Link, Mac, World},
     net,
@@ -52,6 +59,28 @@ pub fn offline_status(places: &Places) -> anyhow::Result<Option<Status>> {
         now: Duration::ZERO,
     };
     Ok(Some(sources.status()))
+}
+
+/// The flows that are tracked, by what is pinned, whether a controller runs or not; `None` where nothing is pinned.
+///
+/// # Errors
+/// What is pinned can't be read, or a name is of nothing that there is.
+pub fn flows(places: &Places, wanted: &Wanted) -> Result<Option<FlowList>, Refused> {
+    let read = || -> anyhow::Result<_> {
+        let Some(pinned) = dataplane::inspect(places)? else { return Ok(None) };
+        let labels = Memory::at(&places.state_dir()).labels()?.unwrap_or_default();
+        let numbers = Numbers::adopt(pinned.capacity, &pinned.tables, &labels.by_id(), &labels.intent)?;
+        Ok(Some((dataplane::flow_entries(places)?, pinned, labels, numbers)))
+    };
+    let read = read().map_err(|error| Refused::new(Code::Failed, format!("{error:#}")))?;
+    let Some((entries, pinned, labels, numbers)) = read else { return Ok(None) };
+    let names = Names::new(&labels.intent, &numbers);
+    // The clock of the director: `bpf_ktime_get_coarse_ns`.
+    let clock = rustix::time::clock_gettime(rustix::time::ClockId::MonotonicCoarse);
+    let now = Duration::try_from(clock).unwrap_or_default();
+    let now = tick(u64::try_from(now.as_nanos()).unwrap_or_default());
+    names.check(wanted)?;
+    Ok(Some(names.list(&entries, &pinned.tables, now, wanted)))
 }
 
 /// Takes away all that an instance has put into the kernel, with or without a controller: links, program, maps,

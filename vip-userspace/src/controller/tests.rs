@@ -318,6 +318,7 @@ fn a_removed_member_leaves_no_entry_and_its_id_is_given_again_with_new_counters(
 
 mod drains;
 mod flows;
+mod tracked;
 
 #[test]
 fn what_somebody_else_writes_is_found_and_put_right_and_flows_stay() {

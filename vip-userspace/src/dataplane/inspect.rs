@@ -6,7 +6,7 @@ use super::{
     Capacity, Counts, Mode,
     error::DataplaneError,
     interface,
-    maps::Maps,
+    maps::{FlowEntries, Maps},
     pins::{Pins, open_link},
 };
 use crate::{places::Places, plan::Tables};
@@ -45,17 +45,29 @@ pub fn inspect(places: &Places) -> Result<Option<Inspection>, DataplaneError> {
         pins.refuse_other_layouts()?;
         return Ok(None);
     }
-    let maps = Maps::new(|name| {
-        let path = pins.table(name);
-        if !path.exists() {
-            return Err(DataplaneError::MissingPin(path));
-        }
-        let what = || format!("open {}", path.display());
-        let data = MapData::from_pin(&path).map_err(DataplaneError::aya(what()))?;
-        Map::from_map_data(data).map_err(DataplaneError::aya(what()))
-    })?;
+    let maps = Maps::new(|name| open_table(&pins, name))?;
     let (tables, counts) = (maps.read()?, maps.counts()?);
     Ok(Some(Inspection { tables, counts, interfaces: attached(&pins)?, capacity: maps.capacity() }))
+}
+
+/// Reads the flow tables that an instance has pinned, live entries and others. What comes and goes meanwhile may be among
+/// them or not.
+///
+/// # Errors
+/// They are not there, or can't be read.
+pub fn flow_entries(places: &Places) -> Result<FlowEntries, DataplaneError> {
+    let pins = Pins::new(places);
+    FlowEntries::read(|name| open_table(&pins, name))
+}
+
+fn open_table(pins: &Pins, name: &str) -> Result<Map, DataplaneError> {
+    let path = pins.table(name);
+    if !path.exists() {
+        return Err(DataplaneError::MissingPin(path));
+    }
+    let what = || format!("open {}", path.display());
+    let data = MapData::from_pin(&path).map_err(DataplaneError::aya(what()))?;
+    Map::from_map_data(data).map_err(DataplaneError::aya(what()))
 }
 
 /// The interfaces of all pinned links that are not gone.

@@ -28,8 +28,9 @@ pub use self::{
     detach::{Detached, detach},
     director::Director,
     error::DataplaneError,
-    inspect::{Inspection, inspect},
+    inspect::{Inspection, flow_entries, inspect},
     kernel::{Adopted, Attachment, KernelDataplane, check},
+    maps::FlowEntries,
 };
 pub use crate::model::{AttachMode, Capacity, Mode};
 use crate::plan::{Operation, Tables};

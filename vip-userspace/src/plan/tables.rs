@@ -1,9 +1,14 @@
 //! All tables of the director, as one value: what is published, or what is wanted. Pure.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{
+    collections::{BTreeMap, HashMap},
+    hash::Hash,
+    sync::Arc,
+};
 
 use vip_common::{
     FlowKey, MemberId,
+    host::HostTables,
     tables::{
         Egress, EgressId, MemberEntry, Port, Service, ServiceKey4, ServiceKey6, Slot, Station, Terms,
         VIP_WORDS, WideKey4, WideKey6, own_bit4, own_bit6, vip_bit4, vip_bit6,
@@ -57,6 +62,35 @@ impl Tables {
         words
     }
 
+    /// The same tables as [`direct`](vip_common::direct()) reads them on the host: without flows and fragments, at time 0.
+    #[must_use]
+    pub fn in_memory(&self) -> HostTables {
+        let end = self.rings.iter().map(|(first, slots)| *first as usize + slots.len()).max();
+        let mut rings = vec![Slot::of(MemberId::NOBODY); end.unwrap_or_default()];
+        for (first, slots) in &self.rings {
+            let first = *first as usize;
+            rings[first..first + slots.len()].copy_from_slice(slots);
+        }
+        let bits = |(index, word): (u32, u64)| {
+            (0..64).filter(move |bit| word >> bit & 1 != 0).map(move |bit| (index * 64 + bit, true))
+        };
+        HostTables {
+            ports: copied(&self.ports),
+            vip_bits: self.vip_words().into_iter().flat_map(bits).collect(),
+            services4: copied(&self.services4),
+            services6: copied(&self.services6),
+            wide4: copied(&self.wide4),
+            wide6: copied(&self.wide6),
+            flow_key: self.flow_key,
+            rings,
+            members: copied(&self.members),
+            egresses: copied(&self.egresses),
+            stations: copied(&self.stations),
+            terms: copied(&self.terms),
+            ..HostTables::default()
+        }
+    }
+
     /// All entries that name rings: of services of one port and of many, and of VIPs.
     pub fn services(&self) -> impl Iterator<Item = &Service> {
         let exact = self.services4.values().chain(self.services6.values());
@@ -68,6 +102,10 @@ impl Tables {
     pub fn places(&self) -> std::collections::BTreeSet<(u32, u32)> {
         self.services().flat_map(places_of).collect()
     }
+}
+
+fn copied<K: Copy + Eq + Hash, V: Copy>(table: &BTreeMap<K, V>) -> HashMap<K, V> {
+    table.iter().map(|(key, value)| (*key, *value)).collect()
 }
 
 /// Where the rings lie that an entry names.

@@ -9,7 +9,7 @@ use crate::{control::protocol::Membership, model::OnDead};
 
 /// A controller and what it writes to, at a time.
 pub(super) struct Story {
-    dataplane: FakeDataplane,
+    pub(super) dataplane: FakeDataplane,
     pub(super) controller: Controller<FakeDataplane>,
     seconds: u64,
 }

@@ -1,6 +1,7 @@
 //! The tables in the kernel, open: how each is read and written. It knows neither who made them nor why.
 
 mod entries;
+mod flows;
 mod read;
 mod strays;
 
@@ -15,6 +16,7 @@ use vip_common::{
 use self::entries::{
     Prefix, Value, bytes, failed, put, put_wide, size_of_table, station_key, store, typed, words,
 };
+pub use self::flows::FlowEntries;
 use super::{Capacity, error::DataplaneError, mapping::Words};
 use crate::plan::Operation;
 
