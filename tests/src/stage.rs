@@ -240,6 +240,11 @@ check = {{ http = \"/\", interval = \"{interval}ms\", timeout = \"{timeout}ms\",
         Ok(Instant::now())
     }
 
+    /// Ends the server of a backend, which lives on.
+    pub fn end_server(&mut self, backend: usize) {
+        self.servers[backend] = None;
+    }
+
     /// The server of a backend; none while that is dead.
     pub fn server(&mut self, backend: usize) -> Option<&mut Nginx> {
         self.servers[backend].as_mut()

@@ -1,7 +1,7 @@
 //! Backends that send packets back: they lack the VIP, or forward what they should take. It decides nothing of them, but
 //! whose check is to look at once.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use vip_common::MemberId;
 
@@ -9,8 +9,17 @@ use super::Controller;
 use crate::{
     dataplane::Dataplane,
     health::CheckId,
-    model::{Health, MemberKey},
+    model::{Cause, Health, MemberKey, NotHeld},
 };
+
+/// What follows from packets that came back.
+#[derive(Default, Debug)]
+pub(super) struct News {
+    /// Whose check is to look at once.
+    pub(super) doubted: Vec<CheckId>,
+    /// Who is down without an answer: it is known now why.
+    pub(super) explained: Vec<MemberKey>,
+}
 
 /// What has been counted so far.
 #[derive(Default, Debug)]
@@ -27,30 +36,54 @@ impl Bouncing {
     ///
     /// # Errors
     /// The counters can't be read.
-    pub(super) fn news<D: Dataplane>(&mut self, controller: &Controller<D>) -> anyhow::Result<Vec<CheckId>> {
+    pub(super) fn news<D: Dataplane>(&mut self, controller: &Controller<D>) -> anyhow::Result<News> {
         let all = controller.dataplane().bounced()?;
         let before = self.all.replace(all);
         if before == Some(all) {
-            return Ok(Vec::new());
+            return Ok(News::default());
         }
         let counts = controller.dataplane().counts()?;
         let now: BTreeMap<_, _> = counts.members.iter().map(|(id, count)| (*id, count.bounced)).collect();
         let earlier = std::mem::replace(&mut self.members, now);
         // What was counted before the first look is an earlier controller's.
         if before.is_none() {
-            return Ok(Vec::new());
+            return Ok(News::default());
         }
         let labels = controller.numbers().labels();
         let rose =
             self.members.iter().filter(|(id, now)| **now > earlier.get(id).copied().unwrap_or_default());
-        let named = rose.filter_map(|(id, _)| labels.get(id));
-        // Of who is down it is known, and his probes come back as well.
-        let is_down = |key: &MemberKey| {
-            controller.world().checked.get(key).is_some_and(|checked| checked.health == Health::Down)
-        };
-        let doubted = named.filter(|key| !is_down(key));
-        Ok(doubted
-            .map(|(service, backend)| CheckId { service: service.clone(), backend: backend.clone() })
-            .collect())
+        let backends: BTreeSet<_> =
+            rose.filter_map(|(id, _)| labels.get(id)).map(|(_, backend)| backend).collect();
+        let keys = labels.values().filter(|(_, backend)| backends.contains(backend));
+        let mut news = News::default();
+        for key in keys {
+            let checked = controller.world().checked.get(key);
+            // Of who is down it is known, and his probes come back as well.
+            match checked.filter(|checked| checked.health == Health::Down) {
+                Some(checked) if checked.cause.as_ref().is_some_and(is_open) => {
+                    news.explained.push(key.clone());
+                }
+                Some(_) => {}
+                None => {
+                    let (service, backend) = key.clone();
+                    news.doubted.push(CheckId { service, backend });
+                }
+            }
+        }
+        Ok(news)
+    }
+}
+
+/// True for what may be because the VIP is missing.
+const fn is_open(cause: &Cause) -> bool {
+    cause.is_silence() || matches!(cause, Cause::VipNotHeld { sign: NotHeld::Silent })
+}
+
+/// What a verdict's cause is, after what is known of the member.
+pub(super) fn cause_after(known: Option<&Cause>, told: Option<Cause>) -> Option<Cause> {
+    const BOUNCED: Cause = Cause::VipNotHeld { sign: NotHeld::Bounced };
+    match told {
+        Some(told) if known == Some(&BOUNCED) && is_open(&told) => Some(BOUNCED),
+        told => told,
     }
 }

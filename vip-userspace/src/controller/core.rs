@@ -210,6 +210,11 @@ impl<D: Dataplane> Controller<D> {
         self.world.links.insert(ifindex, link);
     }
 
+    /// These answer for a VIP on the link.
+    pub fn owners(&mut self, vip: IpAddr, macs: std::collections::BTreeSet<Mac>) {
+        self.world.owners.insert(vip, macs);
+    }
+
     /// The addresses of this box. Returns how many of them the tables have no room for, where those are more than before.
     pub fn local(&mut self, addresses: std::collections::BTreeSet<IpAddr>) -> Option<usize> {
         let (_, before) = self.world.own_addresses();

@@ -19,7 +19,7 @@ use tokio::{
 
 use super::{
     Controller, Transition,
-    bouncing::Bouncing,
+    bouncing::{Bouncing, News},
     lanes::Lanes,
     memory::Labels,
     start::{Net, Started},
@@ -32,8 +32,8 @@ use crate::{
     },
     dataplane::{Dataplane as _, KernelDataplane},
     health::{self, CheckId, CheckSpec, Checker, Exits, Verdict},
-    model::{AttachMode, BackendName, Drains, Mac, MemberKey, Refusal},
-    net::{Groups, NetError, NetEvent, Way, addresses, routes},
+    model::{AttachMode, BackendName, Cause, Drains, Health, Mac, MemberKey, NotHeld, Refusal},
+    net::{Groups, NetError, NetEvent, Owners, Way, addresses, routes},
     places::Places,
     ring::RingKey,
 };
@@ -73,6 +73,7 @@ enum Event {
     Request(Request),
     Verdict(Verdict),
     Net(Result<NetEvent, NetError>),
+    Owners(Owners),
     Reload,
     Tick,
     End(&'static str),
@@ -184,6 +185,7 @@ impl Loop {
                 Some(request) = self.requests.recv() => Event::Request(request),
                 Some(verdict) = self.verdicts.recv() => Event::Verdict(verdict),
                 Some(event) = self.net.events.recv() => Event::Net(event),
+                Some(owners) = self.net.owners.recv() => Event::Owners(owners),
                 _ = ticks.tick() => Event::Tick,
                 _ = hung_up.recv() => Event::Reload,
                 _ = interrupted.recv() => Event::End("SIGINT"),
@@ -198,6 +200,7 @@ impl Loop {
                 }
                 Event::Verdict(verdict) => self.verdict(verdict),
                 Event::Net(event) => self.link_or_neighbour(event.context("follow links and neighbours")?),
+                Event::Owners((vip, macs)) => self.owners(vip, macs),
                 Event::Reload => self.reload_on_signal().await,
                 Event::Tick => {
                     self.lanes.tick();
@@ -255,6 +258,8 @@ impl Loop {
         self.checker.reconcile(self.checks.clone());
         self.places_changed = true;
         self.listen();
+        let ports = self.interfaces.iter().map(|interface| interface.ifindex).collect();
+        self.net.asker.about(self.controller.world().vips(), ports);
         self.keep_labels();
     }
 
@@ -262,7 +267,17 @@ impl Loop {
         let Verdict { id, target, health, cause } = verdict;
         // One on a target that is no longer wanted says nothing of the member.
         if self.checks.get(&id).is_some_and(|spec| spec.target == target) {
-            self.controller.verdict((id.service, id.backend), health, cause);
+            let member = (id.service, id.backend);
+            let known =
+                self.controller.world().checked.get(&member).and_then(|checked| checked.cause.as_ref());
+            let cause = super::bouncing::cause_after(known, cause);
+            if cause.as_ref().is_some_and(Cause::is_silence) {
+                let backend = self.controller.world().intent.backends().get(&member.1);
+                if let Some(address) = backend.and_then(|backend| backend.address_for(target.ip())) {
+                    self.net.watcher.doubt(address);
+                }
+            }
+            self.controller.verdict(member, health, cause);
         }
     }
 
@@ -281,6 +296,19 @@ impl Loop {
                 self.controller.link(link.ifindex, link.name, link.mac.unwrap_or(Mac([0; 6])), link.up);
             }
             NetEvent::LinkGone(link) => self.controller.link_gone(link.ifindex),
+        }
+    }
+
+    /// Others answer for a VIP than before.
+    fn owners(&mut self, vip: IpAddr, macs: BTreeSet<Mac>) {
+        let before: BTreeSet<_> = self.controller.world().thieves(vip).collect();
+        self.controller.owners(vip, macs);
+        let now: BTreeSet<_> = self.controller.world().thieves(vip).collect();
+        for mac in now.difference(&before) {
+            warn!("{}", super::words::of_theft(vip, *mac, self.controller.world()));
+        }
+        for mac in before.difference(&now) {
+            info!("{mac} does not answer for {vip} any more");
         }
     }
 
@@ -312,7 +340,13 @@ impl Loop {
             Err(error) => error!("{error:#}; trying again in {} s", TICK.as_secs()),
         }
         match self.bouncing.news(&self.controller) {
-            Ok(bouncing) => bouncing.iter().for_each(|id| self.checker.hasten(id)),
+            Ok(News { doubted, explained }) => {
+                doubted.iter().for_each(|id| self.checker.hasten(id));
+                for member in explained {
+                    let cause = Cause::VipNotHeld { sign: NotHeld::Bounced };
+                    self.controller.verdict(member, Health::Down, Some(cause));
+                }
+            }
             Err(error) => error!("{error:#}; trying again in {} s", TICK.as_secs()),
         }
         for ended in self.controller.ended_drains() {

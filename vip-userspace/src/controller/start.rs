@@ -24,7 +24,7 @@ use crate::{
     },
     dataplane::{self, Attachment, Dataplane as _, DataplaneError, KernelDataplane, Mode, preflight},
     model::{AttachMode, Backend, Drains, Link, Mac, NoNeighbour, World},
-    net::{Groups, Links, NetError, NetEvent, Watcher, routes},
+    net::{Asker, Groups, Links, NetError, NetEvent, Owners, Watcher, routes},
     plan::Numbers,
     ring::RingKey,
 };
@@ -51,6 +51,8 @@ pub(super) struct Net {
     pub(super) watcher: Watcher,
     pub(super) events: mpsc::Receiver<Result<NetEvent, NetError>>,
     pub(super) groups: Groups,
+    pub(super) asker: Asker,
+    pub(super) owners: mpsc::Receiver<Owners>,
 }
 
 /// Starts a controller.
@@ -103,7 +105,8 @@ pub(super) async fn start(options: &RunOptions) -> Result<Started, Refused> {
     let server = tokio::spawn(server::serve(listener, to_us));
     let (watcher, net_events) = Watcher::start().map_err(failed)?;
     let groups = Groups::new().map_err(failed)?;
-    let net = Net { links, watcher, events: net_events, groups };
+    let (asker, owners) = Asker::start().map_err(failed)?;
+    let net = Net { links, watcher, events: net_events, groups, asker, owners };
     Ok(Started {
         controller,
         memory,

@@ -1,13 +1,13 @@
 //! One log line for each change, in the words of the vocabulary. Pure.
 
-use std::time::Duration;
+use std::{net::IpAddr, time::Duration};
 
 use super::{Alarm, Transition, drains::Ended};
 use crate::{
     control::protocol::{Change, ChangeAction, Command, Differences, DrainEnd},
     model::{
-        Draining, Maintenance, Place, Service, ServiceName, Standing, World, capacity::OWN_ADDRESSES,
-        duration,
+        Backend, Draining, Mac, Maintenance, Place, Service, ServiceName, Standing, World,
+        capacity::OWN_ADDRESSES, duration,
     },
 };
 
@@ -23,6 +23,21 @@ pub(super) fn of_transition(transition: &Transition, world: &World) -> String {
         }
         Standing::Draining(_, why) => format!("service {service}: {backend} keeps its flows: {why}"),
         Standing::Down(why) => format!("service {service}: {backend} out: {why}"),
+    }
+}
+
+/// The line that tells of somebody who answers for a VIP and should not.
+pub(super) fn of_theft(vip: IpAddr, mac: Mac, world: &World) -> String {
+    let is_its = |backend: &&Backend| {
+        world.place(backend, vip).is_ok_and(|place| place.neighbour().is_some_and(|at| at.mac == mac))
+    };
+    match world.intent.backends().values().find(is_its) {
+        Some(backend) => format!(
+            "backend {} answers for {vip} with {mac}: packets go to it past the director; on it, keep the VIP on lo and set \
+             net.ipv4.conf.all.arp_ignore=1 and arp_announce=2",
+            backend.name
+        ),
+        None => format!("somebody with {mac} answers for {vip}: packets go there past the director"),
     }
 }
 

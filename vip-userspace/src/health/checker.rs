@@ -16,8 +16,8 @@ use tokio::{
     time::{Instant, timeout_at},
 };
 
-use super::{Exits, Schedule, Tracker, Way, probe::probe, schedule::interval};
-use crate::model::{BackendName, Cause, Check, Health, ServiceName};
+use super::{Exits, Path, Schedule, Tracker, Way, probe::probe, schedule::interval};
+use crate::model::{BackendName, Cause, Check, Health, NotHeld, ServiceName};
 
 /// The member that a check is of.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
@@ -236,6 +236,10 @@ impl Member {
             if let Some(started) = early {
                 self.schedule.moved(started.into_std());
             }
+            let result = match result {
+                Some(Err(cause)) => Some(Err(self.explained(cause, &spec).await)),
+                result => result,
+            };
             let news = result.map(|result| self.judge(result, spec.target)).unwrap_or_default();
             self.schedule.advance(interval(&spec.check, self.tracker.pace()), Instant::now().into_std());
             for verdict in news {
@@ -265,6 +269,21 @@ impl Member {
             self.told = told(&job.adopted);
             self.tracker.start_over();
             self.schedule = Schedule::starting(now, seed(&self.id));
+        }
+    }
+
+    /// A better word for a failure through the backend, if there is one: where its own address answers, and the VIP through it
+    /// does not, it is the VIP that is missing. Asked only of who is down: nobody's death is told later for that.
+    async fn explained(&self, cause: Cause, spec: &CheckSpec) -> Cause {
+        let Way::Through { address, .. } = spec.way else { return cause };
+        if self.tracker.health() != Health::Down || !cause.is_silence() {
+            return cause;
+        }
+        let own = SocketAddr::new(address, spec.target.port());
+        match probe(&spec.check.probe, own, &Path::Routed, spec.check.timeout).await {
+            Err(other) if other.is_silence() || !other.counts() => cause,
+            // Whatever it is, it is an answer.
+            _ => Cause::VipNotHeld { sign: NotHeld::Silent },
         }
     }
 

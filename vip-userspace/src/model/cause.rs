@@ -249,6 +249,16 @@ impl Cause {
     pub const fn counts(&self) -> bool {
         !matches!(self, Self::NotMade { .. })
     }
+
+    /// True if nothing at all came back.
+    #[must_use]
+    pub const fn is_silence(&self) -> bool {
+        matches!(
+            self,
+            Self::Timeout { stage: Stage::Connect, .. }
+                | Self::Unreachable { what: Unreachable::Network | Unreachable::Host }
+        )
+    }
 }
 
 /// What was said, if anything was.

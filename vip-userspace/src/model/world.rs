@@ -67,6 +67,8 @@ pub struct World {
     pub neighbours: BTreeMap<IpAddr, Result<Place, NoNeighbour>>,
     /// The interface that last led to a backend, by address.
     pub last_ways: BTreeMap<IpAddr, u32>,
+    /// Who answers for VIPs, by MAC; nobody but directors should.
+    pub owners: BTreeMap<IpAddr, BTreeSet<Mac>>,
     /// Interfaces, by index.
     pub links: BTreeMap<u32, Link>,
     /// Addresses of this box.
@@ -213,6 +215,23 @@ impl World {
         link.map(|(ifindex, _)| Neighbour { mac, ifindex: *ifindex }).ok_or(unknown)
     }
 
+    /// The MACs of others than directors that answer for `vip`.
+    pub fn thieves(&self, vip: IpAddr) -> impl Iterator<Item = Mac> {
+        let is_ours = |mac: &Mac| self.links.values().any(|link| link.mac == *mac);
+        let is_router = |mac: &Mac| {
+            self.virtual_router.is_some_and(|id| matches!(mac.0, [0, 0, 0x5e, 0, 1 | 2, its] if its == id))
+        };
+        let answering = self.owners.get(&vip).into_iter().flatten().copied();
+        answering.filter(move |mac| !is_ours(mac) && !is_router(mac) && !self.peers.contains(mac))
+    }
+
+    /// What is to be said of a backend that answers for `vip` itself: packets go to it past the director.
+    #[must_use]
+    pub fn theft(&self, backend: &Backend, vip: IpAddr) -> Option<Cause> {
+        let its = self.place(backend, vip).ok()?.neighbour()?.mac;
+        self.thieves(vip).find(|mac| *mac == its).map(|mac| Cause::StealsVip { vip, mac })
+    }
+
     /// The addresses whose neighbours matter: those of all backends.
     #[must_use]
     pub fn watched(&self) -> BTreeSet<IpAddr> {
@@ -252,6 +271,8 @@ impl World {
         let watched = self.watched();
         self.neighbours.retain(|address, _| watched.contains(address));
         self.last_ways.retain(|address, _| watched.contains(address));
+        let vips = self.vips();
+        self.owners.retain(|vip, _| vips.contains(vip));
     }
 }
 

@@ -125,8 +125,17 @@ impl Kernel {
     ///
     /// It is marked as ours, and as learned elsewhere so that it outlives the cleaning of a full table.
     pub(super) async fn manage(&self, ifindex: u32, address: IpAddr) -> Result<(), NetError> {
+        self.keep(ifindex, address, NeighbourState::None).await
+    }
+
+    /// Has the kernel ask a managed neighbour at once whether it is still there, instead of when its last answer is old.
+    pub(super) async fn doubt(&self, ifindex: u32, address: IpAddr) -> Result<(), NetError> {
+        self.keep(ifindex, address, NeighbourState::Probe).await
+    }
+
+    async fn keep(&self, ifindex: u32, address: IpAddr, state: NeighbourState) -> Result<(), NetError> {
         let mut entry = about(ifindex, address);
-        entry.header.state = NeighbourState::None;
+        entry.header.state = state;
         entry.header.flags = NeighbourFlags::ExtLearned;
         entry.attributes.push(NeighbourAttribute::ExtFlags(NeighbourExtFlags::Managed));
         entry.attributes.push(NeighbourAttribute::Protocol(RouteProtocol::Other(OWNER)));
@@ -136,6 +145,17 @@ impl Kernel {
             Err(source) => {
                 Err(refused(format!("have the kernel look after the neighbour {address}"), source))
             }
+        }
+    }
+
+    /// Has the kernel ask for a neighbour once, as if a packet were to go there (`NTF_USE`). The entry stays.
+    pub(super) async fn call(&self, ifindex: u32, address: IpAddr) -> Result<(), NetError> {
+        let mut entry = about(ifindex, address);
+        entry.header.state = NeighbourState::None;
+        entry.header.flags = NeighbourFlags::Use;
+        match self.one(Message::NewNeighbour(entry), NLM_F_ACK | NLM_F_CREATE, "ask for a neighbour").await? {
+            Ok(_) => Ok(()),
+            Err(source) => Err(refused(format!("ask for the neighbour {address}"), source)),
         }
     }
 

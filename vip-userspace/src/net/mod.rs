@@ -1,7 +1,7 @@
 //! The kernel's view of the links: interfaces, and where backends are on them. It tells what is; which of it
 //! matters to a service it does not know.
 //!
-//! [`classify`] and [`place`] are pure; [`watcher`] keeps asking the kernel; [`groups`] lets neighbour solicitations
+//! [`classify`] and [`place`] are pure; [`watcher`] keeps asking the kernel, [`owners`] the link; [`groups`] lets neighbour solicitations
 //! for VIPs in, [`offload`] keeps NICs from taking tags off. Sockets are made in the network namespace of the calling thread.
 
 pub mod classify;
@@ -12,6 +12,7 @@ mod kernel;
 pub mod lanes;
 pub mod link;
 pub mod offload;
+pub mod owners;
 pub mod place;
 pub mod watcher;
 
@@ -21,6 +22,7 @@ pub use classify::Way;
 pub use groups::{GroupError, Groups, Membership, leave};
 pub use link::{Link, Links};
 pub use offload::{OffloadError, TookTags, give_back_tags, leave_tags, takes_tags};
+pub use owners::{Asker, Owners};
 pub use watcher::{Watcher, addresses, release, routes};
 
 use crate::model::{NoNeighbour, Place};

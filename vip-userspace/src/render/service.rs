@@ -137,6 +137,7 @@ fn members(members: &[MemberStatus]) -> String {
 /// One word for what a member is.
 fn state(member: &MemberStatus) -> Cell {
     match member.why_not.as_ref().map(|why| &why.cause) {
+        None if member.eligible && member.steals.is_some() => Cell::styled("up, steals", BAD),
         None if member.eligible && member.health == Some(Health::Up) => Cell::styled("up", GOOD),
         None if member.ignored.is_some() => Cell::styled("down, kept", BAD),
         None if member.eligible => Cell::styled("eligible", GOOD),
@@ -163,6 +164,9 @@ fn why_not(member: &MemberStatus) -> String {
         Some(Ineligible::NoNeighbour(cause)) => cause.to_string(),
         None if member.ignored.is_some() => {
             member.ignored.as_ref().map(|why| why.words.clone()).unwrap_or_default()
+        }
+        _ if member.steals.is_some() => {
+            member.steals.as_ref().map(|why| why.words.clone()).unwrap_or_default()
         }
         _ if member.totals.bounced > 0 => "it sends packets back: does it have the VIP?".to_owned(),
         None if member.eligible && member.weight_part > 0.0 && member.weight_part < 1.0 => {

@@ -194,6 +194,9 @@ pub struct MemberStatus {
     /// What its last probe met, where it is down and gets flows nevertheless.
     #[serde(default)]
     pub ignored: Option<Why<Cause>>,
+    /// What it does to others: it answers for the VIP.
+    #[serde(default)]
+    pub steals: Option<Why<Cause>>,
     /// The MAC that its packets get.
     pub mac: Option<Mac>,
     /// Name of the interface that its packets leave by.
