@@ -1,11 +1,11 @@
 //! Stories of backends that can't be found on the link: they are kept out, with the reason, and taken in when they appear.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::Result;
 use vip_tests::{
     load::Load,
-    net::{Topology, wait_for},
+    net::{DEFAULT_VIPS, Seen, Tap, Topology, scaled, wait_for},
     stage::{Stage, members},
 };
 use vip_userspace::{
@@ -64,5 +64,51 @@ fn a_stated_mac_needs_nobody_to_answer() -> Result<()> {
     let macs: Vec<_> =
         members(&status, "backend1").filter_map(|member| member.mac).map(|it| it.to_string()).collect();
     assert_eq!(macs, [mac.as_str(), mac.as_str()]);
+    Ok(())
+}
+
+const CHANGES: u8 = 10;
+/// How long packets of live connections may go to a MAC that is no longer a backend's.
+const TO_AN_OLD_MAC: Duration = Duration::from_millis(50);
+
+#[test]
+#[expect(clippy::print_stdout, reason = "the times are what the story tells")]
+fn another_mac_of_a_backend_reaches_its_live_connections_within_50_ms() -> Result<()> {
+    let stage = Stage::ready(Topology::builder().backends(1).vips(&DEFAULT_VIPS[..1]))?;
+    let (director, backend) = (stage.topology.director.mac, &stage.topology.backends[0]);
+    // It tells its neighbours of its new MAC by itself, as a machine that takes over does.
+    backend.namespace.sysctls(&[("ipv4/conf/eth0/arp_notify", "1")])?;
+    // Between two changes the kernel believes nobody (`locktime`).
+    stage.topology.director.namespace.sysctls(&[("ipv4/neigh/eth0/locktime", "0")])?;
+    let load = Load::start(&stage.topology.clients[0].namespace)?;
+    let opened = load.keep_open(&stage.services(), 10, Duration::from_millis(20));
+    wait_for("the connections to be open", SOON, || opened.is_done())?;
+    let vip = stage.topology.vips[0];
+    let mut took = Vec::new();
+    for change in 1..=CHANGES {
+        let mac = [2, 0x0c, 0, 0, 0, change];
+        let tap = Tap::start(stage.topology.switch(), move |seen| {
+            seen.from_mac == director && seen.to == vip && seen.from_port != 0
+        })?;
+        let text = mac.map(|byte| format!("{byte:02x}")).join(":");
+        let before = Instant::now();
+        backend.namespace.ip(&[format!("link set eth0 address {text}")])?;
+        let is_new = |seen: &Seen| seen.to_mac == mac;
+        wait_for("packets to the new MAC", SOON, || {
+            tap.seen().is_ok_and(|seen| seen.iter().filter(|seen| is_new(seen)).count() > 20)
+        })?;
+        let last = tap.seen()?.iter().filter(|seen| !is_new(seen)).map(|seen| seen.at).max();
+        took.push(last.unwrap_or(before).saturating_duration_since(before));
+    }
+    let connections = load.connections();
+    assert!(connections.iter().all(|connection| connection.broken.is_none()), "{connections:?}");
+    took.sort_unstable();
+    println!("from another MAC to the last packet to the old one: {took:?}");
+    let late = took.iter().filter(|took| **took > scaled(TO_AN_OLD_MAC)).count();
+    // A busy machine may be late now and then.
+    assert!(
+        late <= usize::from(CHANGES) / 4,
+        "{late} of {CHANGES} took longer than {TO_AN_OLD_MAC:?}: {took:?}"
+    );
     Ok(())
 }
