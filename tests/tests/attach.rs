@@ -8,7 +8,7 @@ use vip_tests::{
     net::{Signal, Topology, accept_xdp, run, wait_for},
     stage::Stage,
 };
-use vip_userspace::dataplane::Mode;
+use vip_userspace::{control::Status, dataplane::Mode};
 
 const SOON: Duration = Duration::from_secs(30);
 
@@ -203,5 +203,54 @@ fn a_start_that_is_refused_leaves_the_nic_as_it_was() -> Result<()> {
     forbid_native(&stage)?;
     stage.vip.refusal(&stage.topology.director.namespace)?;
     assert!(takes_tags(&stage)?);
+    Ok(())
+}
+
+#[test]
+fn an_interface_that_is_removed_and_made_again_is_attached_to_again() -> Result<()> {
+    let mut stage = Stage::build(Topology::builder().backends(2))?;
+    let cable = |stage: &Stage| -> Result<()> {
+        let (director, far) = (&stage.topology.director.namespace, &stage.topology.backends[1].namespace);
+        director.ip(&[
+            &format!("link add eth1 type veth peer name eth1 netns {}", far.name()),
+            "address add 10.78.0.1/24 dev eth1",
+            "address add fd78::1/64 dev eth1 nodad",
+            "link set eth1 up",
+        ])?;
+        far.ip(&[
+            "address add 10.78.0.2/24 dev eth1",
+            "address add fd78::2/64 dev eth1 nodad",
+            "link set eth1 up",
+        ])?;
+        run(far.command("ethtool").args(["-K", "eth1", "tx", "off", "txvlan", "off"]))?;
+        Ok(())
+    };
+    let has = |status: &Status, name: &str| status.interfaces.iter().any(|port| port.name == name);
+    cable(&stage)?;
+    let accepted = accept_xdp(&stage.topology.backends[1].namespace, "eth1")?;
+    let config = stage.config().replace("10.77.0.102", "10.78.0.2").replace("fd77::102", "fd78::2");
+    stage.vip.configure(&config.replace("[\"eth0\"]", "[\"eth0\", \"eth1\"]"))?;
+    stage.start()?;
+    let both_are_in = |status: &Status| status.services.iter().all(|service| service.eligible == 2);
+    stage.wait_for("the members to be in", both_are_in)?;
+    let director = &stage.topology.director.namespace;
+    director.ip(&[
+        "link set eth1 mtu 1400",
+        "link set eth1 mtu 1500",
+        "link set eth1 down",
+        "link set eth1 up",
+    ])?;
+    drop(accepted);
+    director.ip(&["link delete eth1"])?;
+    stage.wait_for("it to be told as gone", |status| !has(status, "eth1") && !both_are_in(status))?;
+    cable(&stage)?;
+    let _accepted = accept_xdp(&stage.topology.backends[1].namespace, "eth1")?;
+    stage.wait_for("the members to be in again", |status| has(status, "eth1") && both_are_in(status))?;
+    let load = Load::start(&stage.topology.clients[0].namespace)?;
+    let burst = load.burst(&stage.services(), 40);
+    wait_for("the burst to end", SOON, || burst.is_done())?;
+    let requests = load.requests();
+    assert!(requests.iter().all(|request| request.outcome.is_ok()), "{requests:?}");
+    assert!(requests.iter().any(|request| request.outcome.as_deref() == Ok("backend2")), "{requests:?}");
     Ok(())
 }

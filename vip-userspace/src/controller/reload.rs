@@ -136,6 +136,48 @@ impl Loop {
         Ok(links)
     }
 
+    /// An interface is there that the configuration names, and that is attached to no more, or not yet: it was removed and made
+    /// again, or another one has got its name.
+    pub(super) async fn attach_again(&mut self, name: &str) {
+        let config = self.running();
+        let result = match Links::list().await.map_err(failed) {
+            Ok(links) => {
+                let mut there = config.clone();
+                there.interfaces.retain(|name| links.by_name(name).is_some());
+                there.egress_interfaces.retain(|name| links.by_name(name).is_some());
+                let differences = Differences { changes: Vec::new(), wishes: Vec::new(), moves_flows: false };
+                let (key, wishes) = (Some(self.key), self.wishes.clone());
+                self.take(Next { config: there, key, wishes, differences }, links)
+            }
+            Err(refused) => Err(refused),
+        };
+        // What is still missing is named all the same.
+        self.config.interfaces = config.interfaces;
+        self.config.egress_interfaces = config.egress_interfaces;
+        match result {
+            Ok(()) => info!("{name}: an interface of that name is there again: attached to it"),
+            Err(refused) => warn!("{name}: there again, but it can't be attached to: {}", refused.message),
+        }
+    }
+
+    /// An interface is gone that was attached to. Its link goes with it.
+    pub(super) fn detach_gone(&mut self, gone: &crate::net::Link) {
+        if !self.is_attached(gone.ifindex) {
+            return;
+        }
+        warn!(
+            "{}: the interface is gone; an interface of that name will be attached to when it is there",
+            gone.name
+        );
+        self.interfaces.retain(|interface| interface.ifindex != gone.ifindex);
+        let kept = attached(self.controller.dataplane());
+        let kept =
+            kept.map(|kept| kept.into_iter().filter(|ifindex| *ifindex != gone.ifindex).collect::<Vec<_>>());
+        if let Err(refused) = kept.and_then(|kept| self.release_but(&kept)) {
+            warn!("{}: {}", gone.name, refused.message);
+        }
+    }
+
     /// Makes it what runs: new interfaces first, and those that are left out last.
     fn take(&mut self, next: Next, now: Links) -> Result<(), Refused> {
         let Next { config, key, wishes, differences: _ } = next;

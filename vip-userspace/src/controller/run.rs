@@ -199,7 +199,9 @@ impl Loop {
                     }
                 }
                 Event::Verdict(verdict) => self.verdict(verdict),
-                Event::Net(event) => self.link_or_neighbour(event.context("follow links and neighbours")?),
+                Event::Net(event) => {
+                    self.link_or_neighbour(event.context("follow links and neighbours")?).await;
+                }
                 Event::Owners((vip, macs)) => self.owners(vip, macs),
                 Event::Reload => self.reload_on_signal().await,
                 Event::Tick => {
@@ -281,22 +283,43 @@ impl Loop {
         }
     }
 
-    fn link_or_neighbour(&mut self, event: NetEvent) {
+    async fn link_or_neighbour(&mut self, event: NetEvent) {
+        let before = match &event {
+            NetEvent::Link(link) => self.net.links.by_index(link.ifindex).cloned(),
+            _ => None,
+        };
         self.net.links.apply(&event);
         self.places_changed = true;
         match event {
             NetEvent::Neighbour { address, result } => self.controller.neighbour(address, result),
             NetEvent::Link(link) => {
-                let was = self.controller.world().links.get(&link.ifindex);
-                match was.filter(|was| was.is_port || was.is_egress).map(|was| was.is_up) {
-                    Some(true) if !link.up => warn!("{}: the link is down", link.name),
-                    Some(false) if link.up => info!("{}: the link is up", link.name),
-                    _ => {}
+                if self.is_missing(&link) {
+                    return self.attach_again(&link.name).await;
+                }
+                if let Some(before) = before.filter(|_| self.is_attached(link.ifindex)) {
+                    for (is_bad, line) in super::words::of_link(&before, &link) {
+                        if is_bad { warn!("{line}") } else { info!("{line}") }
+                    }
                 }
                 self.controller.link(link.ifindex, link.name, link.mac.unwrap_or(Mac([0; 6])), link.up);
             }
-            NetEvent::LinkGone(link) => self.controller.link_gone(link.ifindex),
+            NetEvent::LinkGone(link) => {
+                self.detach_gone(&link);
+                self.controller.link_gone(link.ifindex);
+            }
         }
+    }
+
+    /// True for an interface that the configuration names, and that is none of the director's.
+    fn is_missing(&self, link: &crate::net::Link) -> bool {
+        let mut named = self.config.interfaces.iter().chain(&self.config.egress_interfaces);
+        named.any(|name| *name == link.name) && !self.is_attached(link.ifindex)
+    }
+
+    /// True for an interface that the director is attached to.
+    pub(super) fn is_attached(&self, ifindex: u32) -> bool {
+        let known = self.controller.world().links.get(&ifindex);
+        known.is_some_and(|known| known.is_port || known.is_egress)
     }
 
     /// Others answer for a VIP than before.

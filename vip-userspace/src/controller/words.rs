@@ -9,6 +9,7 @@ use crate::{
         Backend, Draining, Mac, Maintenance, Place, Service, ServiceName, Standing, World,
         capacity::OWN_ADDRESSES, duration,
     },
+    net::Link,
 };
 
 /// The line that tells of a member whose standing is another.
@@ -39,6 +40,27 @@ pub(super) fn of_theft(vip: IpAddr, mac: Mac, world: &World) -> String {
         ),
         None => format!("somebody with {mac} answers for {vip}: packets go there past the director"),
     }
+}
+
+/// The lines that tell of an interface that is not as it was; and whether that is bad.
+pub(super) fn of_link(before: &Link, now: &Link) -> Vec<(bool, String)> {
+    let name = &now.name;
+    let mut lines = Vec::new();
+    if before.name != *name {
+        lines.push((
+            true,
+            format!("{} is called {name} now: the configuration names it by its old name", before.name),
+        ));
+    }
+    if before.mtu != now.mtu {
+        lines.push((false, format!("{name}: the MTU is {} now, it was {}", now.mtu, before.mtu)));
+    }
+    match (before.up, now.up) {
+        (true, false) => lines.push((true, format!("{name}: the link is down"))),
+        (false, true) => lines.push((false, format!("{name}: the link is up"))),
+        _ => {}
+    }
+    lines
 }
 
 /// The lines that tell of a service whose quorum or panic is another than before; and whether that is bad.
