@@ -17,6 +17,7 @@ pub(crate) use self::{
 mod backend;
 mod check;
 mod dispatch;
+mod events;
 mod flows;
 mod life;
 mod maintenance;
@@ -117,6 +118,12 @@ pub(crate) enum Verb {
         after_help = "Examples:\n  vip flows --backend b1\n  vip flows --service web --limit 20 --json"
     )]
     Flows(flows::Flows),
+    /// Follow the changes: who is in and out and why, commands, drains, reloads, links, shortages
+    ///
+    /// One line each, with its time (UTC), until Ctrl-C or the controller's end. Who reads too slowly is told what was missed,
+    /// and cut off: it exits with 1 then. With --json each line is an object.
+    #[command(after_help = "Examples:\n  vip events\n  vip events --json")]
+    Events,
     /// Read the configuration file again, and make what runs what it says
     ///
     /// What differs is changed without losing a packet: services, members, weights, checks, backends, interfaces. Wishes by

@@ -138,10 +138,11 @@ impl<'a> Meter<'a> {
         Self { screen, is_live: !screen.json && io::stdout().is_terminal(), last: None }
     }
 
-    fn show(&mut self, progress: &Progress) {
+    /// False if nobody reads what is printed.
+    fn show(&mut self, progress: &Progress) -> bool {
         let quiet = self.last.is_some_and(|last| last.elapsed() < QUIET);
         if !self.is_live && quiet && !progress.is_news {
-            return;
+            return true;
         }
         let text = &progress.text;
         let text = match (self.screen.json, self.is_live, progress.is_last) {
@@ -149,11 +150,11 @@ impl<'a> Meter<'a> {
             (false, true, false) => format!("\r\u{1b}[2K{text}"),
             (false, true, true) if text.is_empty() => "\n".to_owned(),
             (false, true, true) => format!("\r\u{1b}[2K{text}\n"),
-            (false, false, _) if text.is_empty() => return,
+            (false, false, _) if text.is_empty() => return true,
             (false, false, _) => format!("{text}\n"),
         };
         self.last = Some(Instant::now());
         let mut out = io::stdout();
-        let _ = out.write_all(text.as_bytes()).and_then(|()| out.flush());
+        out.write_all(text.as_bytes()).and_then(|()| out.flush()).is_ok()
     }
 }

@@ -5,7 +5,8 @@ use anstyle::{AnsiColor, Style};
 use vip_common::Reason;
 use vip_userspace::{
     control::protocol::{
-        BackendStatus, FlowTableStatus, InterfaceStatus, ReasonStatus, Refused, ServiceStatus, Status,
+        BackendStatus, Event, FlowTableStatus, InterfaceStatus, News, ReasonStatus, Refused, ServiceStatus,
+        Status,
     },
     model::Mode,
 };
@@ -34,6 +35,17 @@ const BAD: Style = AnsiColor::Red.on_default().bold();
 const WARNING: Style = AnsiColor::Yellow.on_default();
 const STRONG: Style = Style::new().bold();
 const NONE: &str = "-";
+
+/// A change: when it was, and what.
+pub(crate) fn event(event: &Event) -> String {
+    let time = i64::try_from(event.unix_ms).ok().and_then(|ms| jiff::Timestamp::from_millisecond(ms).ok());
+    let time = time.map_or_else(String::new, |time| format!("{time:.3}"));
+    let by = match event.news {
+        News::Command { by: Some(by) } | News::Reloaded { by: Some(by), .. } => format!(" (by {by})"),
+        _ => String::new(),
+    };
+    format!("{time}  {}{by}", event.words)
+}
 
 /// A refusal, with what helps.
 pub(crate) fn refusal(refused: &Refused) -> String {

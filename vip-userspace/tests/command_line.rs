@@ -9,9 +9,17 @@ use std::{
 
 use serde_json::{Value, json};
 use tempfile::TempDir;
-use tokio::{net::UnixListener, sync::mpsc};
-use vip_userspace::control::{
-    Answer, Code, Query, Refused, Request, Status, Wanted, protocol::DrainingMember, server::serve,
+use tokio::{
+    net::UnixListener,
+    sync::{mpsc, watch},
+};
+use vip_userspace::{
+    control::{
+        Answer, Code, Desk, Herald, Limits, Query, Refused, Request, Status, Wanted,
+        protocol::{DrainingMember, Rules},
+        server::serve,
+    },
+    model::Others,
 };
 
 /// `vip` with its directories below `directory`, and no colours.
@@ -55,9 +63,14 @@ fn controller(directory: &Path) {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
         runtime.block_on(async {
             let (sender, mut requests) = mpsc::channel(1);
-            tokio::spawn(serve(UnixListener::from_std(listener).expect("a listener"), sender));
+            let (_herald, listening) = Herald::new();
+            let owner = rustix::process::geteuid().as_raw();
+            let rules = Rules { owner, group: 0, group_name: "root".to_owned(), others: Others::None };
+            let (_rules, watched) = watch::channel(rules);
+            let desk = Desk::new(sender, listening, watched, Limits::default());
+            tokio::spawn(serve(UnixListener::from_std(listener).expect("a listener"), desk));
             let (mut asked, mut is_timed) = (0, false);
-            while let Some(Request { what, answer }) = requests.recv().await {
+            while let Some(Request { what, answer, .. }) = requests.recv().await {
                 is_timed |= json!(what_is_wanted(&what))["timeout"].is_string();
                 asked += u32::from(matches!(what, Wanted::Query(Query::Drain { .. })));
                 let known = json!(what_is_wanted(&what)).to_string();

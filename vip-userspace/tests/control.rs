@@ -12,18 +12,18 @@ use tempfile::TempDir;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::{UnixListener, UnixStream},
-    sync::mpsc,
+    sync::{mpsc, watch},
     task::JoinHandle,
     time::timeout,
 };
 use vip_userspace::{
     control::{
-        Answer, Code, Command, Query, Refused, Request, Status, Wanted,
+        Answer, Code, Command, Desk, Herald, Limits, Query, Refused, Request, Status, Wanted,
         client::Client,
-        protocol::{BackendDrain, DrainStatus, DrainingMember, Membership},
-        server::{MAX_CONNECTIONS, serve},
+        protocol::{BackendDrain, DrainStatus, DrainingMember, Membership, Rules},
+        server::serve,
     },
-    model::{Admin, Maintenance},
+    model::{Admin, Maintenance, Others},
 };
 
 /// Time in which anything here must be done.
@@ -34,6 +34,7 @@ struct Controller {
     directory: TempDir,
     noted: Arc<Mutex<Vec<Command>>>,
     server: JoinHandle<()>,
+    _kept: (Herald, watch::Sender<Rules>),
 }
 
 impl Controller {
@@ -43,7 +44,12 @@ impl Controller {
         let (sender, receiver) = mpsc::channel(1);
         let noted = Arc::default();
         tokio::spawn(answer(receiver, Arc::clone(&noted)));
-        Self { directory, noted, server: tokio::spawn(serve(listener, sender)) }
+        let (herald, listening) = Herald::new();
+        let owner = rustix::process::geteuid().as_raw();
+        let rules = Rules { owner, group: 0, group_name: "root".to_owned(), others: Others::None };
+        let (rules, watched) = watch::channel(rules);
+        let desk = Desk::new(sender, listening, watched, Limits::default());
+        Self { directory, noted, server: tokio::spawn(serve(listener, desk)), _kept: (herald, rules) }
     }
 
     fn socket(&self) -> PathBuf {
@@ -79,7 +85,7 @@ impl Controller {
 }
 
 async fn answer(mut requests: mpsc::Receiver<Request>, noted: Arc<Mutex<Vec<Command>>>) {
-    while let Some(Request { what, answer }) = requests.recv().await {
+    while let Some(Request { what, answer, .. }) = requests.recv().await {
         let reply = match &what {
             Wanted::Query(Query::Status) => Ok(Answer::Status(Box::new(status()))),
             Wanted::Query(Query::Drain { backend }) if backend.as_str() == "b1" => {
@@ -226,7 +232,7 @@ async fn bad_requests_are_refused_in_json_and_reach_nobody() {
     let long = format!("{{\"name\":\"{}\"}}", "x".repeat(70_000));
     let cases = [
         ("POST", "/v1/services", "{", 400, "bad-request", "EOF while parsing"),
-        ("POST", "/v1/services", "[]", 400, "bad-request", "invalid length 0"),
+        ("POST", "/v1/services", "[]", 400, "bad-request", "no JSON object"),
         ("POST", "/v1/services", "\u{1}", 400, "bad-request", "expected value"),
         ("POST", "/v1/services", service, 400, "bad-request", "unknown field `colour`"),
         ("POST", "/v1/services", r#"{"name":"a b"}"#, 400, "bad-request", "\"a b\" is no name"),
@@ -235,9 +241,9 @@ async fn bad_requests_are_refused_in_json_and_reach_nobody() {
         ("PUT", "/v1/backends/b1/weight", r#"{"weight":-1}"#, 400, "bad-request", "invalid value"),
         ("PUT", "/v1/backends/b1/admin", r#"{"admin":"gone"}"#, 400, "bad-request", "unknown variant `gone`"),
         ("DELETE", "/v1/backends/b9", "", 404, "no-backend", "there is no backend b9"),
-        ("DELETE", "/v1/backends/b1?serivce=web", "", 400, "bad-request", "unknown field `serivce`"),
+        ("DELETE", "/v1/backends/b1?serivce=web", "", 400, "bad-request", "unknown parameter \"serivce\""),
         ("DELETE", "/v1/backends/%2e%2e", "", 400, "bad-request", "\"..\" is no name"),
-        ("DELETE", "/v1/backends/%ff", "", 400, "bad-request", "UTF-8"),
+        ("DELETE", "/v1/backends/%ff", "", 400, "bad-request", "is no name"),
         ("GET", "/v1/statsu", "", 404, "no-such-path", "no such path"),
         ("GET", "/v1/detach", "", 405, "method-not-allowed", "not for this method"),
     ];
@@ -274,7 +280,9 @@ async fn half_open_connections_hinder_nobody() {
     let socket = controller.socket();
     // From a thread of its own: connecting blocks once the kernel's queue is full.
     let open = tokio::task::spawn_blocking(move || {
-        (0..4 * MAX_CONNECTIONS).map(|_| StdStream::connect(&socket).expect("connect")).collect::<Vec<_>>()
+        (0..4 * Limits::default().connections)
+            .map(|_| StdStream::connect(&socket).expect("connect"))
+            .collect::<Vec<_>>()
     });
     let open = timeout(DEADLINE, open).await.expect("all are accepted in time").expect("no panic");
     let mut slow = UnixStream::connect(controller.socket()).await.expect("connect");

@@ -14,6 +14,7 @@ mod lab;
 mod lint;
 mod outcome;
 mod printed;
+mod schemathesis;
 mod setup;
 mod shell;
 mod sizes;

@@ -6,7 +6,7 @@ use std::process::{Command, Stdio};
 use anyhow::{Context as _, Result, anyhow, bail};
 
 use crate::{
-    kernels,
+    kernels, schemathesis,
     shell::{self, say},
     toolchain::{self, LINKER, LLVM, Machine, Missing, NIGHTLY, Way},
 };
@@ -59,6 +59,13 @@ fn check() -> Result<()> {
         say(format!("missing: {program}; install it with `{}`", apt_install(&[package])));
         count += 1;
     }
+    if let Some(missing) = schemathesis::missing()? {
+        say(format!(
+            "missing: {missing}; install it with `{}`",
+            schemathesis::install_commands()?.join(" && ")
+        ));
+        count += 1;
+    }
     if count > 0 {
         bail!("{count} missing; `cargo xtask setup` installs all of it");
     }
@@ -67,6 +74,11 @@ fn check() -> Result<()> {
 
 /// Installs what is missing of what a verb needs; says nothing if nothing is.
 pub(crate) fn ensure(need: Need) -> Result<()> {
+    ensure_machine(need)?;
+    if need == Need::Everything { schemathesis::ensure() } else { Ok(()) }
+}
+
+fn ensure_machine(need: Need) -> Result<()> {
     let mut machine = Machine::look();
     let mut way = machine.choose().map_err(|error| anyhow!(error))?;
     let programs = if need == Need::Everything { missing_programs() } else { Vec::new() };

@@ -38,6 +38,8 @@ pub(crate) const PROGRAMS: [(&str, &str); 9] = [
     ("dnsmasq", "dnsmasq-base"),
     ("ping", "iputils-ping"),
 ];
+/// The version of schemathesis, from PyPI, that tries the control API.
+pub(crate) const SCHEMATHESIS: &str = "4.32.5";
 /// The environment variable that picks a way: `debian` or `rustup`.
 pub(crate) const OVERRIDE: &str = "VIP_BPF_TOOLCHAIN";
 

@@ -33,8 +33,8 @@ pub(crate) struct Progress {
     pub(crate) is_last: bool,
 }
 
-/// Where progress is shown.
-pub(crate) type Show<'a> = &'a mut dyn FnMut(&Progress);
+/// Where progress is shown; false if nobody looks.
+pub(crate) type Show<'a> = &'a mut dyn FnMut(&Progress) -> bool;
 
 /// What is waited for.
 pub(super) struct Wait {

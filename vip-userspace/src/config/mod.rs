@@ -3,6 +3,7 @@
 
 mod backend;
 mod check;
+mod control;
 mod network;
 mod placing;
 mod probe;
@@ -22,11 +23,11 @@ pub use write::write;
 
 use self::{problem::Findings, table::Table};
 use crate::{
-    model::{AttachMode, Capacity, Intent, Mac},
+    model::{Access, AttachMode, Capacity, Intent, Mac},
     ring::RingKey,
 };
 
-const KEYS: [&str; 10] = [
+const KEYS: [&str; 11] = [
     "interfaces",
     "egress-interfaces",
     "virtual-router",
@@ -34,6 +35,7 @@ const KEYS: [&str; 10] = [
     "mode",
     "seed",
     "capacity",
+    "control",
     "vip",
     "service",
     "backend",
@@ -62,6 +64,8 @@ pub struct Config {
     pub seed: Option<RingKey>,
     /// Sizes of the tables; all services fit into them.
     pub capacity: Capacity,
+    /// Who may use the control socket.
+    pub access: Access,
     /// Services and backends.
     pub intent: Intent,
 }
@@ -104,6 +108,7 @@ impl Config {
             mode: AttachMode::default(),
             seed: None,
             capacity: Capacity::default(),
+            access: Access::default(),
             intent: Intent::default(),
         }
     }
@@ -121,6 +126,7 @@ fn read(document: &DeTable<'_>, findings: &mut Findings<'_>) -> Config {
         mode: root.parsed("mode", findings).unwrap_or_default(),
         seed: root.parsed("seed", findings),
         capacity: capacity(&root, findings),
+        access: control::access(&root, findings),
         intent: Intent::default(),
     };
     let unsound = backend::add_all(&root, &mut config.intent, findings);

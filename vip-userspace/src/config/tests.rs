@@ -3,18 +3,25 @@
 mod bad;
 mod bad_checks;
 mod bad_placing;
+mod control;
 
 use std::time::Duration;
 
 use super::*;
 use crate::model::{
-    Affinity, Answer, Check, Echo, Fragments, Http, Mac, Maintenance, Member, OnDead, Probe, Protocol, Role,
-    Target, Ttl, VipSettings,
+    Access, Affinity, Answer, Check, Echo, Fragments, Http, Mac, Maintenance, Member, OnDead, Others, Probe,
+    Protocol, Role, Target, Ttl, VipSettings,
     service::{DEFAULT_SLOTS, DEFAULT_WINDOW},
 };
 
 /// The file that documents every key.
 const EXAMPLE: &str = include_str!("../../../docs/vip.toml");
+
+#[test]
+fn the_example_says_who_may_use_the_control_socket() {
+    let config = parse(EXAMPLE).expect("a good configuration");
+    assert_eq!(config.access, Access { group: Some("root".to_owned()), others: Others::None });
+}
 
 #[test]
 fn the_example_is_read_as_its_comments_say() {

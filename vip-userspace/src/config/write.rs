@@ -7,7 +7,7 @@ use std::{fmt::Display, time::Duration};
 
 use super::Config;
 use crate::model::{
-    Admin, Affinity, Backend, Capacity, Intent, Maintenance, Member, Service, VipSettings, duration,
+    Access, Admin, Affinity, Backend, Capacity, Intent, Maintenance, Member, Service, VipSettings, duration,
     service::DEFAULT_WEIGHT,
 };
 
@@ -18,6 +18,7 @@ pub fn write(config: &Config) -> String {
     let mut text = Text::default();
     text.network(config);
     text.capacity(config.capacity);
+    text.control(&config.access);
     text.vips(&config.intent);
     for service in config.intent.services().values() {
         text.service(service, &config.intent);
@@ -65,6 +66,18 @@ impl Text {
         for (key, size) in super::CAPACITY_KEYS.into_iter().zip(sizes) {
             self.line(key, size);
         }
+    }
+
+    fn control(&mut self, access: &Access) {
+        let Access { group, others } = access;
+        if *access == Access::default() {
+            return;
+        }
+        self.0 += "\n[control]\n";
+        if let Some(group) = group {
+            self.line("group", quoted(group));
+        }
+        self.line("others", quoted(others));
     }
 
     fn vips(&mut self, intent: &Intent) {

@@ -10,12 +10,14 @@ use bytes::Bytes;
 use http_body_util::{BodyExt, Full, Limited};
 use hyper::{Request, client::conn::http1, header};
 use hyper_util::rt::TokioIo;
-use serde::{Deserialize, de::DeserializeOwned};
+use serde::de::DeserializeOwned;
 use tokio::{net::UnixStream, time::timeout};
 
 use super::{
     Code, Command, Query, Refused, Status,
-    protocol::{BackendDrain, ConfigText, DiffRequest, Differences, Done, HttpRequest},
+    protocol::{
+        BackendDrain, ConfigText, DiffRequest, Differences, Done, ErrorBody, Event, HttpRequest, News,
+    },
 };
 use crate::model::BackendName;
 
@@ -28,11 +30,6 @@ const MAX_ANSWER: usize = 256 * 1024 * 1024;
 #[derive(Clone, Debug)]
 pub struct Client {
     socket: PathBuf,
-}
-
-#[derive(Deserialize)]
-struct ErrorBody {
-    error: Refused,
 }
 
 impl Client {
@@ -92,6 +89,46 @@ impl Client {
         self.ask((&Query::Drain { backend: backend.clone() }).into()).await
     }
 
+    /// Hands each change from now on to `each`, until that returns false.
+    ///
+    /// # Errors
+    /// As for [`Self::command`]; changes were missed ([`Code::Lagged`]), or the controller ends ([`Code::Ending`]).
+    pub async fn follow(&self, mut each: impl FnMut(Event) -> bool) -> Result<(), Refused> {
+        let stream = UnixStream::connect(&self.socket).await.map_err(|error| self.unreachable(&error))?;
+        let broken = |error: hyper::Error| {
+            let socket = self.socket.display();
+            Refused::new(Code::Failed, format!("talk to the controller at {socket}: {error}"))
+        };
+        let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await.map_err(broken)?;
+        let talk = async {
+            let request =
+                http(HttpRequest::events()).map_err(|error| Refused::new(Code::Failed, error.to_string()))?;
+            let mut answer = sender.send_request(request).await.map_err(broken)?;
+            let ok = answer.status().is_success();
+            let mut unread = Vec::new();
+            while let Some(frame) = answer.body_mut().frame().await {
+                unread.extend_from_slice(frame.map_err(broken)?.data_ref().map_or(&[][..], |data| data));
+                while let Some(end) = unread.iter().position(|byte| *byte == b'\n') {
+                    let line = Bytes::from(unread.drain(..=end).collect::<Vec<_>>());
+                    let event: Event = read(&Reply { ok, body: line })?;
+                    let missed = matches!(event.news, News::Lagged { .. }).then(|| event.words.clone());
+                    match missed {
+                        _ if !each(event) => return Ok(()),
+                        Some(words) => return Err(Refused::new(Code::Lagged, words)),
+                        None => {}
+                    }
+                }
+            }
+            Err(Refused::new(Code::Ending, "the controller has ended"))
+        };
+        tokio::pin!(talk);
+        tokio::select! {
+            told = &mut talk => told,
+            // What came before the end is told nevertheless.
+            _ = connection => talk.await,
+        }
+    }
+
     async fn ask<T: DeserializeOwned>(&self, request: HttpRequest) -> Result<T, Refused> {
         let socket = self.socket.display();
         let stream = UnixStream::connect(&self.socket).await.map_err(|error| self.unreachable(&error))?;
@@ -130,13 +167,7 @@ struct Reply {
 
 async fn converse(stream: UnixStream, request: HttpRequest) -> anyhow::Result<Reply> {
     let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await?;
-    let body = request.body.map(|body| body.to_string()).unwrap_or_default();
-    let request = Request::builder()
-        .method(request.method)
-        .uri(request.path)
-        .header(header::HOST, "vip")
-        .header(header::CONTENT_TYPE, "application/json")
-        .body(Full::new(Bytes::from(body)))?;
+    let request = http(request)?;
     let exchange = async {
         let response = sender.send_request(request).await?;
         let ok = response.status().is_success();
@@ -149,6 +180,16 @@ async fn converse(stream: UnixStream, request: HttpRequest) -> anyhow::Result<Re
         // The answer may be complete although the connection has ended.
         ended = connection => { ended?; exchange.await }
     }
+}
+
+fn http(request: HttpRequest) -> hyper::http::Result<Request<Full<Bytes>>> {
+    let body = request.body.map(|body| body.to_string()).unwrap_or_default();
+    Request::builder()
+        .method(request.method)
+        .uri(request.path)
+        .header(header::HOST, "vip")
+        .header(header::CONTENT_TYPE, "application/json")
+        .body(Full::new(Bytes::from(body)))
 }
 
 fn read<T: DeserializeOwned>(reply: &Reply) -> Result<T, Refused> {

@@ -3,20 +3,25 @@
 
 use std::time::Duration;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+mod access;
 mod differences;
 mod drain;
+mod events;
 mod flows;
 mod http;
 mod refused;
 mod status;
 
+pub use access::{Caller, Peer, Right, Rules};
 pub use differences::{Change, ChangeAction, Differences, Fate, Thing, Wish};
 pub use drain::{BackendDrain, DrainEnd, DrainStatus, DrainingMember};
+pub use events::{Event, News, StandingWord};
 pub use flows::{FlowList, FlowState, TrackedFlow};
 pub use http::{AddBackend, DiffRequest, HttpRequest, ReloadRequest, SetAdmin, SetMaintenance, SetWeight};
-pub use refused::{Code, Refused};
+pub use refused::{Code, ErrorBody, Refused};
 pub use status::{
     BackendStatus, FlowTableStatus, InterfaceStatus, MemberStatus, NeighbourStatus, ReasonStatus,
     ServiceStatus, Status, Totals, Why,
@@ -101,7 +106,7 @@ pub enum Command {
 }
 
 /// A service that a backend becomes a member of.
-#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Eq, Debug, JsonSchema, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Membership {
     /// The service.
@@ -159,15 +164,29 @@ pub enum Answer {
     Drain(Vec<DrainingMember>),
 }
 
+/// The body of the answer to `GET /v1/services`.
+#[derive(Clone, PartialEq, Debug, JsonSchema, Serialize, Deserialize)]
+pub struct Services {
+    /// All of them, by name.
+    pub services: Vec<ServiceStatus>,
+}
+
+/// The body of the answer to `GET /v1/backends`.
+#[derive(Clone, PartialEq, Debug, JsonSchema, Serialize, Deserialize)]
+pub struct Backends {
+    /// All of them, by name.
+    pub backends: Vec<BackendStatus>,
+}
+
 /// The body of the answer to [`Query::Config`].
-#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Eq, Debug, JsonSchema, Serialize, Deserialize)]
 pub struct ConfigText {
     /// The text of a configuration, without the seed.
     pub config: String,
 }
 
 /// The body of a carried out command.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, JsonSchema, Serialize, Deserialize)]
 pub struct Done {
     /// Always true.
     pub done: bool,

@@ -1,277 +1,358 @@
-//! What is behind each path of the control socket: requests become commands and queries, answers become JSON.
-//! It knows no connection, and decides nothing.
+//! The one table of what can be asked for at the control socket. The server's answers and their description both follow
+//! from it. It knows no connection, and decides nothing.
 
-use std::{str::FromStr, time::Duration};
+use std::str::FromStr;
 
-use axum::{
-    Router,
-    extract::{FromRequest, FromRequestParts, Path, Query as Parameters, State},
-    http::{StatusCode, header::CONTENT_TYPE, request::Parts},
-    response::{IntoResponse, Response},
-    routing::{delete, get, post, put},
-};
-use http_body_util::BodyExt;
-use serde::{Deserialize, Serialize, de::DeserializeOwned};
-use serde_json::json;
-use tokio::{
-    sync::{mpsc, oneshot},
-    time::timeout,
-};
+use schemars::{Schema, SchemaGenerator};
+use serde::{Serialize, de::DeserializeOwned};
+use serde_json::Value;
 
 use super::{
-    Answer, Code, Command, Query, Refused, Request, Status, Wanted,
+    Answer, Code, Command, Query, Refused, Status, Wanted,
     protocol::{
-        AddBackend, BackendDrain, ConfigText, DiffRequest, Done, ReloadRequest, SetAdmin, SetMaintenance,
-        SetWeight,
+        AddBackend, BackendDrain, Backends, ConfigText, DiffRequest, Differences, Done, Event, ReloadRequest,
+        Right, Services, SetAdmin, SetMaintenance, SetWeight,
     },
 };
 use crate::model::{BackendName, Service, ServiceName};
 
 /// Bytes of the longest body.
-const MAX_BODY: usize = 64 * 1024;
+pub(super) const MAX_BODY: usize = 64 * 1024;
 /// Bytes of the longest body that holds a configuration.
 const MAX_CONFIG: usize = 16 * 1024 * 1024;
-/// Time for a request's body.
-const BODY_TIMEOUT: Duration = Duration::from_secs(5);
-/// Time for the controller's answer.
-const ANSWER_TIMEOUT: Duration = Duration::from_secs(30);
 
-type Requests = State<mpsc::Sender<Request>>;
-type Reply = Result<Response, Failure>;
-
-pub(super) fn router(requests: mpsc::Sender<Request>) -> Router {
-    Router::new()
-        .route("/v1/status", get(status))
-        .route("/v1/services", get(services).post(add_service))
-        .route("/v1/services/{name}", delete(remove_service))
-        .route("/v1/backends", get(backends).post(add_backend))
-        .route("/v1/backends/{name}", delete(remove_backend))
-        .route("/v1/backends/{name}/admin", put(set_admin))
-        .route("/v1/backends/{name}/weight", put(set_weight))
-        .route("/v1/config", get(config))
-        .route("/v1/diff", post(diff))
-        .route("/v1/reload", post(reload))
-        .route("/v1/backends/{name}/maintenance", put(set_maintenance))
-        .route("/v1/backends/{name}/drain", get(drain))
-        .route("/v1/detach", post(detach))
-        .fallback(async || Failure(Refused::new(Code::NoSuchPath, "there is no such path")))
-        .method_not_allowed_fallback(async || {
-            Failure(Refused::new(Code::MethodNotAllowed, "the path is not for this method"))
-        })
-        .with_state(requests)
+/// What is asked for, as far as its path does not say it.
+#[derive(Default, Debug)]
+pub(super) struct Asked {
+    /// What stands in the path for its `{…}`.
+    pub(super) name: String,
+    /// The parameter `service`.
+    pub(super) service: Option<String>,
+    /// The body.
+    pub(super) body: Vec<u8>,
 }
 
-async fn status(State(requests): Requests) -> Reply {
-    Ok(json(StatusCode::OK, &known(&requests).await?))
+type Describe = fn(&mut SchemaGenerator) -> Schema;
+
+/// One way to ask.
+pub(super) struct Route {
+    pub(super) method: &'static str,
+    /// With `{…}` for a name.
+    pub(super) path: &'static str,
+    pub(super) right: Right,
+    pub(super) summary: &'static str,
+    /// What the name in the path is.
+    pub(super) name: Option<Describe>,
+    /// It takes the parameter `service`.
+    pub(super) by_service: bool,
+    /// What its body is, if it has one, and the most bytes of it.
+    pub(super) body: Option<(Describe, usize)>,
+    /// What the body of its answer is.
+    pub(super) answer: Describe,
+    pub(super) call: Call,
 }
 
-async fn services(State(requests): Requests) -> Reply {
-    Ok(json(StatusCode::OK, &json!({ "services": known(&requests).await?.services })))
+/// Who answers.
+pub(super) enum Call {
+    /// The controller's loop: what it is asked for, and the answer's text; `None` where it is not one to that question.
+    Controller(fn(&Asked) -> Result<Wanted, Refused>, fn(&Asked, Answer) -> Option<String>),
+    /// The server itself: the description of all this.
+    Description,
+    /// The server itself: changes, one a line, for as long as the client reads.
+    Events,
 }
 
-async fn backends(State(requests): Requests) -> Reply {
-    Ok(json(StatusCode::OK, &json!({ "backends": known(&requests).await?.backends })))
+pub(super) const SERVICE: Option<Describe> = Some(SchemaGenerator::subschema_for::<ServiceName>);
+const BACKEND: Option<Describe> = Some(SchemaGenerator::subschema_for::<BackendName>);
+
+/// A route that is read by default, and takes nothing.
+const fn route(
+    method: &'static str,
+    path: &'static str,
+    summary: &'static str,
+    answer: Describe,
+    call: Call,
+) -> Route {
+    let right = Right::Read;
+    Route { method, path, right, summary, name: None, by_service: false, body: None, answer, call }
 }
 
-async fn add_service(State(requests): Requests, Body(service): Body<Service>) -> Reply {
-    carry_out(&requests, Command::AddService { service: Box::new(service) }).await
+/// A route that changes something.
+const fn change(
+    method: &'static str,
+    path: &'static str,
+    summary: &'static str,
+    wanted: fn(&Asked) -> Result<Wanted, Refused>,
+) -> Route {
+    let call = Call::Controller(wanted, done);
+    let route = route(method, path, summary, SchemaGenerator::subschema_for::<Done>, call);
+    Route { right: Right::Change, ..route }
 }
 
-async fn remove_service(State(requests): Requests, Named(name): Named<ServiceName>) -> Reply {
-    carry_out(&requests, Command::RemoveService { name }).await
-}
+impl Route {
+    const fn named(self, name: Option<Describe>) -> Self {
+        Self { name, ..self }
+    }
 
-async fn add_backend(State(requests): Requests, Body(body): Body<AddBackend>) -> Reply {
-    let AddBackend { backend, services } = body;
-    carry_out(&requests, Command::AddBackend { backend, services }).await
-}
-
-/// The parameters of a path that can be about one service.
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Only {
-    service: Option<ServiceName>,
-}
-
-async fn remove_backend(
-    State(requests): Requests,
-    Named(name): Named<BackendName>,
-    Checked(Parameters(Only { service })): Checked<Parameters<Only>>,
-) -> Reply {
-    carry_out(&requests, Command::RemoveBackend { name, service }).await
-}
-
-async fn set_admin(
-    State(requests): Requests,
-    Named(backend): Named<BackendName>,
-    Body(SetAdmin { service, admin, timeout }): Body<SetAdmin>,
-) -> Reply {
-    carry_out(&requests, Command::SetAdmin { backend, service, admin, timeout }).await
-}
-
-async fn set_maintenance(
-    State(requests): Requests,
-    Named(backend): Named<BackendName>,
-    Body(SetMaintenance { maintenance, timeout }): Body<SetMaintenance>,
-) -> Reply {
-    carry_out(&requests, Command::SetMaintenance { backend, maintenance, timeout }).await
-}
-
-async fn drain(State(requests): Requests, Named(backend): Named<BackendName>) -> Reply {
-    match ask(&requests, Wanted::Query(Query::Drain { backend: backend.clone() })).await? {
-        Answer::Drain(members) => Ok(json(StatusCode::OK, &BackendDrain { backend, members })),
-        _ => Err(Failure(Refused::new(Code::Failed, "the controller does not know how far it is"))),
+    const fn taking(self, body: Describe, most: usize) -> Self {
+        Self { body: Some((body, most)), ..self }
     }
 }
 
-async fn set_weight(
-    State(requests): Requests,
-    Named(backend): Named<BackendName>,
-    Body(SetWeight { service, weight }): Body<SetWeight>,
-) -> Reply {
-    carry_out(&requests, Command::SetWeight { backend, service, weight }).await
-}
+/// All of them.
+pub(super) static ROUTES: [Route; 17] = [
+    route(
+        "GET",
+        "/v1/status",
+        "All that is known",
+        SchemaGenerator::subschema_for::<Status>,
+        Call::Controller(status, |_, answer| text(&known(answer)?)),
+    ),
+    route(
+        "GET",
+        "/v1/services",
+        "Services and their members",
+        SchemaGenerator::subschema_for::<Services>,
+        Call::Controller(status, |_, answer| text(&Services { services: known(answer)?.services })),
+    ),
+    change("POST", "/v1/services", "Adds a service with its members", |asked| {
+        Ok(Wanted::Command(Command::AddService { service: Box::new(asked.body()?) }))
+    })
+    .taking(SchemaGenerator::subschema_for::<Service>, MAX_BODY),
+    change("DELETE", "/v1/services/{name}", "Removes a service; its backends stay", |asked| {
+        Ok(Wanted::Command(Command::RemoveService { name: asked.name()? }))
+    })
+    .named(SERVICE),
+    route(
+        "GET",
+        "/v1/backends",
+        "Backends and where they are",
+        SchemaGenerator::subschema_for::<Backends>,
+        Call::Controller(status, |_, answer| text(&Backends { backends: known(answer)?.backends })),
+    ),
+    change("POST", "/v1/backends", "Adds a backend, and makes it a member of services", |asked| {
+        let AddBackend { backend, services } = asked.body()?;
+        Ok(Wanted::Command(Command::AddBackend { backend, services }))
+    })
+    .taking(SchemaGenerator::subschema_for::<AddBackend>, MAX_BODY),
+    Route {
+        by_service: true,
+        ..change(
+            "DELETE",
+            "/v1/backends/{name}",
+            "Ends a backend's part in one service, or in all, and removes it",
+            |asked| {
+                Ok(Wanted::Command(Command::RemoveBackend { name: asked.name()?, service: asked.service()? }))
+            },
+        )
+        .named(BACKEND)
+    },
+    change(
+        "PUT",
+        "/v1/backends/{name}/admin",
+        "Enables, drains or disables a backend in one service, or in all",
+        |asked| {
+            let SetAdmin { service, admin, timeout } = asked.body()?;
+            Ok(Wanted::Command(Command::SetAdmin { backend: asked.name()?, service, admin, timeout }))
+        },
+    )
+    .named(BACKEND)
+    .taking(SchemaGenerator::subschema_for::<SetAdmin>, MAX_BODY),
+    change(
+        "PUT",
+        "/v1/backends/{name}/maintenance",
+        "Takes a whole backend into maintenance, or out of it",
+        |asked| {
+            let SetMaintenance { maintenance, timeout } = asked.body()?;
+            Ok(Wanted::Command(Command::SetMaintenance { backend: asked.name()?, maintenance, timeout }))
+        },
+    )
+    .named(BACKEND)
+    .taking(SchemaGenerator::subschema_for::<SetMaintenance>, MAX_BODY),
+    change("PUT", "/v1/backends/{name}/weight", "Sets a backend's share of new flows", |asked| {
+        let SetWeight { service, weight } = asked.body()?;
+        Ok(Wanted::Command(Command::SetWeight { backend: asked.name()?, service, weight }))
+    })
+    .named(BACKEND)
+    .taking(SchemaGenerator::subschema_for::<SetWeight>, MAX_BODY),
+    route(
+        "GET",
+        "/v1/backends/{name}/drain",
+        "How far the drain of a backend is",
+        SchemaGenerator::subschema_for::<BackendDrain>,
+        Call::Controller(drain, drained),
+    )
+    .named(BACKEND),
+    route(
+        "GET",
+        "/v1/config",
+        "What runs, as the text of a configuration without its seed",
+        SchemaGenerator::subschema_for::<ConfigText>,
+        Call::Controller(|_| Ok(Wanted::Query(Query::Config)), configured),
+    ),
+    route(
+        "POST",
+        "/v1/diff",
+        "What a reload would change",
+        SchemaGenerator::subschema_for::<Differences>,
+        Call::Controller(diff, differences),
+    )
+    .taking(SchemaGenerator::subschema_for::<DiffRequest>, MAX_CONFIG),
+    Route {
+        right: Right::Change,
+        ..route(
+            "POST",
+            "/v1/reload",
+            "Reads the configuration file again, and makes what runs what it says",
+            SchemaGenerator::subschema_for::<Differences>,
+            Call::Controller(reload, differences),
+        )
+        .taking(SchemaGenerator::subschema_for::<ReloadRequest>, MAX_BODY)
+    },
+    change(
+        "POST",
+        "/v1/detach",
+        "Ends forwarding, removes all that is pinned, and ends the controller",
+        |_| Ok(Wanted::Command(Command::Detach)),
+    ),
+    route(
+        "GET",
+        EVENTS,
+        "Changes, one JSON object a line, from now on",
+        SchemaGenerator::subschema_for::<Event>,
+        Call::Events,
+    ),
+    route("GET", "/v1/openapi.json", "This description", anything, Call::Description),
+];
 
-async fn config(State(requests): Requests) -> Reply {
-    match ask(&requests, Wanted::Query(Query::Config)).await? {
-        Answer::Config(config) => Ok(json(StatusCode::OK, &ConfigText { config })),
-        _ => Err(strange()),
+/// Where changes are told.
+pub(super) const EVENTS: &str = "/v1/events";
+
+/// The route of a request and the name in its path.
+///
+/// # Errors
+/// There is no such path, or it is for other methods, which are the refusal's second part.
+pub(super) fn find(method: &str, path: &str) -> Result<(&'static Route, String), (Refused, String)> {
+    let named: Vec<_> = ROUTES.iter().filter_map(|route| Some((route, name_in(route.path, path)?))).collect();
+    let allowed: Vec<_> = named.iter().map(|(route, _)| route.method).collect();
+    if named.is_empty() {
+        let message = "there is no such path";
+        let remedy = "ask for /v1/openapi.json, which names them all";
+        return Err((Refused::new(Code::NoSuchPath, message).with_remedy(remedy), String::new()));
     }
+    let found = named.into_iter().find(|(route, _)| route.method == method);
+    found.ok_or_else(|| {
+        let allowed = allowed.join(", ");
+        let message = format!("the path is not for this method, but for {allowed}");
+        (Refused::new(Code::MethodNotAllowed, message), allowed)
+    })
 }
 
-async fn diff(State(requests): Requests, Body(request): Body<DiffRequest, { MAX_CONFIG }>) -> Reply {
-    differences(&requests, Wanted::Query(Query::Diff(request))).await
-}
-
-async fn reload(State(requests): Requests, Body(body): Body<ReloadRequest>) -> Reply {
-    let ReloadRequest { force, reset } = body;
-    differences(&requests, Wanted::Command(Command::Reload { force, reset })).await
-}
-
-async fn differences(requests: &mpsc::Sender<Request>, what: Wanted) -> Reply {
-    match ask(requests, what).await? {
-        Answer::Differences(differences) => Ok(json(StatusCode::OK, &differences)),
-        _ => Err(strange()),
-    }
-}
-
-async fn detach(State(requests): Requests) -> Reply {
-    carry_out(&requests, Command::Detach).await
-}
-
-async fn known(requests: &mpsc::Sender<Request>) -> Result<Status, Failure> {
-    match ask(requests, Wanted::Query(Query::Status)).await? {
-        Answer::Status(status) => Ok(*status),
-        _ => Err(strange()),
-    }
-}
-
-async fn carry_out(requests: &mpsc::Sender<Request>, command: Command) -> Reply {
-    ask(requests, Wanted::Command(command)).await?;
-    Ok(json(StatusCode::OK, &Done { done: true }))
-}
-
-async fn ask(requests: &mpsc::Sender<Request>, what: Wanted) -> Result<Answer, Failure> {
-    let ending = || Refused::new(Code::Ending, "the controller is ending");
-    let (answer, answered) = oneshot::channel();
-    let answer = timeout(ANSWER_TIMEOUT, async {
-        requests.send(Request { what, answer }).await.map_err(|_| ending())?;
-        answered.await.map_err(|_| ending())?
-    });
-    match answer.await {
-        Ok(answer) => answer.map_err(Failure),
-        Err(_) => {
-            let message = format!("the controller did not answer in {ANSWER_TIMEOUT:?}");
-            let remedy = "the change may still take effect: see `vip status`";
-            Err(Failure(Refused::new(Code::Timeout, message).with_remedy(remedy)))
+/// What stands for the `{…}` of a route's path, nothing where it has none; `None` where the path is another.
+fn name_in(route: &str, path: &str) -> Option<String> {
+    let (mut wanted, mut given) = (route.split('/'), path.split('/'));
+    let mut name = String::new();
+    loop {
+        match (wanted.next(), given.next()) {
+            (None, None) => return Some(name),
+            (Some(wanted), Some(given)) if wanted.starts_with('{') => {
+                name = percent_encoding::percent_decode_str(given).decode_utf8_lossy().into_owned();
+            }
+            (wanted, given) if wanted == given => {}
+            _ => return None,
         }
     }
 }
 
-/// A refusal as a response.
-struct Failure(Refused);
-
-impl IntoResponse for Failure {
-    fn into_response(self) -> Response {
-        let status = StatusCode::from_u16(self.0.code.http_status());
-        json(status.unwrap_or(StatusCode::INTERNAL_SERVER_ERROR), &json!({ "error": self.0 }))
+impl Asked {
+    fn name<T: FromStr<Err: ToString>>(&self) -> Result<T, Refused> {
+        self.name.parse().map_err(|error: T::Err| bad_request(error.to_string()))
     }
-}
 
-fn json(status: StatusCode, body: &impl Serialize) -> Response {
-    match serde_json::to_string(body) {
-        Ok(text) => (status, [(CONTENT_TYPE, "application/json")], text + "\n").into_response(),
-        Err(_) => StatusCode::INTERNAL_SERVER_ERROR.into_response(),
+    fn service(&self) -> Result<Option<ServiceName>, Refused> {
+        let service = self.service.as_deref().map(str::parse).transpose();
+        service.map_err(|error| bad_request(format!("the parameter service: {error}")))
     }
-}
 
-fn strange() -> Failure {
-    Failure(Refused::new(Code::Failed, "the controller's answer is not one to this question"))
-}
-
-fn bad_request(message: String) -> Failure {
-    Failure(Refused::new(Code::BadRequest, message))
-}
-
-/// The `{name}` of a path.
-struct Named<T>(T);
-
-impl<T, S: Send + Sync> FromRequestParts<S> for Named<T>
-where
-    T: FromStr<Err: ToString>,
-{
-    type Rejection = Failure;
-
-    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Failure> {
-        let Checked(Path(name)) = Checked::<Path<String>>::from_request_parts(parts, state).await?;
-        name.parse().map(Self).map_err(|error: T::Err| bad_request(error.to_string()))
-    }
-}
-
-/// A part of a request whose rejection is in JSON.
-struct Checked<T>(T);
-
-impl<T, S: Send + Sync> FromRequestParts<S> for Checked<T>
-where
-    T: FromRequestParts<S, Rejection: ToString>,
-{
-    type Rejection = Failure;
-
-    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Failure> {
-        let found = T::from_request_parts(parts, state).await;
-        found.map(Self).map_err(|rejection| bad_request(rejection.to_string()))
-    }
-}
-
-/// The body, as JSON whatever its content type says.
-struct Body<T, const MAX: usize = MAX_BODY>(T);
-
-impl<T: DeserializeOwned, S: Send + Sync, const MAX: usize> FromRequest<S> for Body<T, MAX> {
-    type Rejection = Failure;
-
-    async fn from_request(request: axum::extract::Request, _: &S) -> Result<Self, Failure> {
-        let bytes = timeout(BODY_TIMEOUT, whole(request.into_body(), MAX))
-            .await
-            .map_err(|_| bad_request(format!("the body did not arrive in {BODY_TIMEOUT:?}")))??;
-        serde_json::from_slice(&bytes).map(Self).map_err(|error| bad_request(format!("the body: {error}")))
-    }
-}
-
-/// Reads a body to its end, even one that is too long: a Unix socket closed with unread bytes in it is reset, and
-/// its client would not see the answer.
-async fn whole(mut body: axum::body::Body, max: usize) -> Result<Vec<u8>, Failure> {
-    let (mut bytes, mut length) = (Vec::new(), 0_usize);
-    while let Some(frame) = body.frame().await {
-        let frame = frame.map_err(|error| bad_request(format!("the body: {error}")))?;
-        let data = frame.data_ref().map_or(&[][..], |data| data);
-        length = length.saturating_add(data.len());
-        if length <= max {
-            bytes.extend_from_slice(data);
+    /// The body, as JSON whatever its content type says. An object: that a struct may be an array is serde's own idea.
+    fn body<T: DeserializeOwned>(&self) -> Result<T, Refused> {
+        let first = self.body.iter().find(|byte| !byte.is_ascii_whitespace());
+        if first.is_some_and(|first| matches!(first, b'[' | b'"')) {
+            return Err(bad_request("the body: it is no JSON object".to_owned()));
         }
+        let read = serde_json::from_slice(&self.body).or_else(|error| {
+            let mut value: Value = serde_json::from_slice(&self.body)?;
+            if whole_numbers(&mut value) { serde_json::from_value(value) } else { Err(error) }
+        });
+        read.map_err(|error| bad_request(format!("the body: {error}")))
     }
-    if length > max {
-        let message = format!("the body is longer than {max} bytes");
-        return Err(Failure(Refused::new(Code::TooLong, message)));
+}
+
+/// Writes 5 for each 5.0: to JSON they are the same number, and to serde they are not. True if there is any.
+fn whole_numbers(value: &mut Value) -> bool {
+    match value {
+        Value::Number(number) => {
+            let whole = number.as_f64().filter(|float| number.is_f64() && float.fract() == 0.0);
+            // As text it has no fraction.
+            let whole = whole.and_then(|float| format!("{float}").parse::<u64>().ok());
+            whole.is_some_and(|whole| {
+                *value = whole.into();
+                true
+            })
+        }
+        Value::Object(fields) => fields.values_mut().fold(false, |any, field| whole_numbers(field) | any),
+        Value::Array(items) => items.iter_mut().fold(false, |any, item| whole_numbers(item) | any),
+        _ => false,
     }
-    Ok(bytes)
+}
+
+pub(super) fn bad_request(message: String) -> Refused {
+    Refused::new(Code::BadRequest, message)
+}
+
+fn status(_: &Asked) -> Result<Wanted, Refused> {
+    Ok(Wanted::Query(Query::Status))
+}
+
+fn known(answer: Answer) -> Option<Status> {
+    if let Answer::Status(status) = answer { Some(*status) } else { None }
+}
+
+fn drain(asked: &Asked) -> Result<Wanted, Refused> {
+    Ok(Wanted::Query(Query::Drain { backend: asked.name()? }))
+}
+
+fn drained(asked: &Asked, answer: Answer) -> Option<String> {
+    let Answer::Drain(members) = answer else { return None };
+    text(&BackendDrain { backend: asked.name().ok()?, members })
+}
+
+fn configured(_: &Asked, answer: Answer) -> Option<String> {
+    if let Answer::Config(config) = answer { text(&ConfigText { config }) } else { None }
+}
+
+fn diff(asked: &Asked) -> Result<Wanted, Refused> {
+    Ok(Wanted::Query(Query::Diff(asked.body()?)))
+}
+
+fn reload(asked: &Asked) -> Result<Wanted, Refused> {
+    let ReloadRequest { force, reset } = asked.body()?;
+    Ok(Wanted::Command(Command::Reload { force, reset }))
+}
+
+fn differences(_: &Asked, answer: Answer) -> Option<String> {
+    if let Answer::Differences(differences) = answer { text(&differences) } else { None }
+}
+
+#[expect(clippy::needless_pass_by_value, reason = "it has a place in the table")]
+fn done(_: &Asked, answer: Answer) -> Option<String> {
+    if answer == Answer::Done { text(&Done { done: true }) } else { None }
+}
+
+fn text(body: &impl Serialize) -> Option<String> {
+    serde_json::to_string(body).ok()
+}
+
+fn anything(_: &mut SchemaGenerator) -> Schema {
+    schemars::json_schema!({ "type": "object" })
 }

@@ -2,6 +2,7 @@
 
 use std::{
     collections::VecDeque,
+    future::pending,
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
@@ -9,27 +10,23 @@ use std::{
     time::Duration,
 };
 
-use axum::Router;
-use hyper::{server::conn::http1, service::Service, service::service_fn};
-use hyper_util::{
-    rt::{TokioIo, TokioTimer},
-    service::TowerToHyperService,
-};
+use hyper::{server::conn::http1, service::service_fn};
+use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::{
     net::{UnixListener, UnixStream},
-    sync::mpsc,
+    sync::{Semaphore, broadcast, mpsc, watch},
     task::{AbortHandle, JoinSet},
     time::{sleep, timeout},
 };
 
-use super::{Request, routes};
+use super::{
+    Request,
+    answer::Conversation,
+    patience::Patient,
+    peer::peer,
+    protocol::{Event, Rules},
+};
 
-/// Connections at the same time. Beyond it the oldest that has not asked yet is closed.
-pub const MAX_CONNECTIONS: usize = 64;
-/// Time for a request's head.
-const HEAD_TIMEOUT: Duration = Duration::from_secs(5);
-/// Time for a connection as a whole: body, answer and its delivery included.
-const CONNECTION_TIMEOUT: Duration = Duration::from_secs(45);
 /// Bytes of a request's head.
 const MAX_HEAD: usize = 16 * 1024;
 /// Pause after a failed accept: the process has no file descriptor left, say.
@@ -37,16 +34,77 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 /// Time for answers to get out once the controller ends.
 const GRACE: Duration = Duration::from_secs(1);
 
-/// Answers on `listener` by handing each request to `requests`; ends when that is closed, after the last answers
-/// got out. Half-open connections hinder nobody.
-pub async fn serve(listener: UnixListener, requests: mpsc::Sender<Request>) {
-    let router = routes::router(requests.clone());
+/// How much a client may take, and how long.
+#[derive(Clone, Copy, Debug)]
+pub struct Limits {
+    /// Connections at the same time. Beyond it the oldest that has not asked yet is closed.
+    pub connections: usize,
+    /// Of these, such as follow the changes; fewer than `connections`.
+    pub followers: usize,
+    /// Time for a request's head.
+    pub head: Duration,
+    /// Time for a request's body.
+    pub body: Duration,
+    /// Time for the controller's answer.
+    pub answer: Duration,
+    /// Time that a client may not read for, while there is something to be read.
+    pub write: Duration,
+    /// Time for a connection as a whole: body, answer and its delivery included. Not for one that follows the changes.
+    pub whole: Duration,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            connections: 64,
+            followers: 16,
+            head: Duration::from_secs(5),
+            body: Duration::from_secs(5),
+            answer: Duration::from_secs(30),
+            write: Duration::from_secs(10),
+            whole: Duration::from_secs(45),
+        }
+    }
+}
+
+/// What all connections share.
+#[derive(Debug)]
+pub struct Desk {
+    /// Takes the requests.
+    pub requests: mpsc::Sender<Request>,
+    /// Tells of the changes.
+    pub events: broadcast::Receiver<Event>,
+    /// Who may do what, now.
+    pub rules: watch::Receiver<Rules>,
+    /// How much a client may take.
+    pub limits: Limits,
+    /// Places for those who follow the changes.
+    pub(super) places: Arc<Semaphore>,
+}
+
+impl Desk {
+    /// A desk with the usual limits.
+    #[must_use]
+    pub fn new(
+        requests: mpsc::Sender<Request>,
+        events: broadcast::Receiver<Event>,
+        rules: watch::Receiver<Rules>,
+        limits: Limits,
+    ) -> Self {
+        Self { requests, events, rules, limits, places: Arc::new(Semaphore::new(limits.followers)) }
+    }
+}
+
+/// Answers on `listener` by handing each request to the desk's; ends when that is closed, after the last answers got out.
+/// Half-open connections hinder nobody.
+pub async fn serve(listener: UnixListener, desk: Desk) {
+    let desk = Arc::new(desk);
     let mut connections = Connections::default();
     loop {
         tokio::select! {
-            () = requests.closed() => break,
+            () = desk.requests.closed() => break,
             accepted = listener.accept() => match accepted {
-                Ok((stream, _)) => connections.open(stream, router.clone()).await,
+                Ok((stream, _)) => connections.open(stream, &desk).await,
                 Err(_) => sleep(ACCEPT_PAUSE).await,
             },
         }
@@ -75,17 +133,17 @@ impl Connection {
 }
 
 impl Connections {
-    async fn open(&mut self, stream: UnixStream, router: Router) {
-        self.make_room().await;
+    async fn open(&mut self, stream: UnixStream, desk: &Arc<Desk>) {
+        self.make_room(desk.limits.connections).await;
         let asks = Arc::new(AtomicBool::new(false));
-        let task = self.tasks.spawn(converse(stream, router, Arc::clone(&asks)));
+        let task = self.tasks.spawn(converse(stream, Arc::clone(desk), Arc::clone(&asks)));
         self.open.push_back(Connection { task, asks });
     }
 
-    async fn make_room(&mut self) {
+    async fn make_room(&mut self, most: usize) {
         while self.tasks.try_join_next().is_some() {}
         self.open.retain(|connection| !connection.task.is_finished());
-        if self.open.len() < MAX_CONNECTIONS {
+        if self.open.len() < most {
             return;
         }
         if let Some(at) = self.open.iter().position(|connection| !connection.asks()) {
@@ -93,7 +151,7 @@ impl Connections {
                 oldest.task.abort();
             }
         } else {
-            // All of them wait for answers, for which there is a time limit.
+            // All of them wait for answers, for which there is a time limit: not all may follow the changes.
             self.tasks.join_next().await;
             self.open.retain(|connection| !connection.task.is_finished());
         }
@@ -108,18 +166,29 @@ impl Connections {
 }
 
 /// One request and its answer.
-async fn converse(stream: UnixStream, router: Router, asks: Arc<AtomicBool>) {
-    let router = TowerToHyperService::new(router);
+async fn converse(stream: UnixStream, desk: Arc<Desk>, asks: Arc<AtomicBool>) {
+    let (limits, follows) = (desk.limits, Arc::new(AtomicBool::new(false)));
+    let conversation = Arc::new(Conversation { desk, peer: peer(&stream), follows: Arc::clone(&follows) });
     let service = service_fn(move |request| {
         asks.store(true, Ordering::Relaxed);
-        router.call(request)
+        let conversation = Arc::clone(&conversation);
+        async move { conversation.answer(request).await }
     });
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
-        .header_read_timeout(HEAD_TIMEOUT)
+        .header_read_timeout(limits.head)
         .max_buf_size(MAX_HEAD)
         .keep_alive(false)
-        .serve_connection(TokioIo::new(stream), service);
+        .serve_connection(TokioIo::new(Patient::new(stream, limits.write)), service);
+    let over = async {
+        sleep(limits.whole).await;
+        if follows.load(Ordering::Relaxed) {
+            pending::<()>().await;
+        }
+    };
     // A connection that breaks concerns its other end alone.
-    let _ = timeout(CONNECTION_TIMEOUT, connection).await;
+    tokio::select! {
+        _ = connection => {}
+        () = over => {}
+    }
 }

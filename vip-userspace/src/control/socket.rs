@@ -6,6 +6,7 @@ use std::{
     io::{self, Read, Seek, Write},
     os::{
         fd::OwnedFd,
+        unix,
         unix::{
             fs::{FileTypeExt, OpenOptionsExt, PermissionsExt},
             net,
@@ -14,17 +15,24 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use nix::unistd::Group;
 use rustix::{
     fs::{FlockOperation, Mode, fchmod, flock},
     net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType},
+    process::{getegid, geteuid},
 };
 use tokio::net::UnixListener;
 
-use super::{Code, Refused};
-use crate::places::Places;
+use super::{Code, Refused, protocol::Rules};
+use crate::{
+    model::{Access, Others},
+    places::Places,
+};
 
 /// Owner and group may use the socket.
 const SOCKET_MODE: u32 = 0o660;
+/// All may connect; what they may ask, [`Rules`] say.
+const OPEN_MODE: u32 = 0o666;
 /// Connections that the kernel keeps until they are accepted.
 const BACKLOG: i32 = 128;
 
@@ -34,6 +42,45 @@ pub struct Bound {
     socket: PathBuf,
     /// Locked as long as it is open. The file stays: removing it would let two controllers lock two files.
     _lock: File,
+}
+
+impl Bound {
+    /// Gives the socket the group and the mode that are wanted, and says what follows for those who ask.
+    ///
+    /// # Errors
+    /// There is no such group ([`Code::BadConfig`]), or the socket can't be given to it.
+    pub fn permit(&self, access: &Access) -> Result<Rules, Refused> {
+        let (group, group_name) = group(access)?;
+        let mode = if access.others == Others::Read { OPEN_MODE } else { SOCKET_MODE };
+        let path = &self.socket;
+        // Others out first, and in last.
+        fs::set_permissions(path, Permissions::from_mode(SOCKET_MODE))
+            .and_then(|()| unix::fs::chown(path, None, Some(group)))
+            .and_then(|()| fs::set_permissions(path, Permissions::from_mode(mode)))
+            .map_err(|error| failed("set group and mode of", path, &error))?;
+        Ok(Rules { owner: geteuid().as_raw(), group, group_name, others: access.others })
+    }
+}
+
+/// Id and name of the group that may do all.
+///
+/// # Errors
+/// There is no such group.
+pub fn group(access: &Access) -> Result<(u32, String), Refused> {
+    let Some(name) = &access.group else {
+        let own = getegid().as_raw();
+        let known = Group::from_gid(own.into()).ok().flatten();
+        return Ok((own, known.map_or_else(|| own.to_string(), |group| group.name)));
+    };
+    match Group::from_name(name) {
+        Ok(Some(group)) => Ok((group.gid.as_raw(), group.name)),
+        found => {
+            let why = found.err().map_or_else(String::new, |error| format!(": {error}"));
+            let message = format!("control.group: there is no group {name:?}{why}");
+            Err(Refused::new(Code::BadConfig, message)
+                .with_remedy(format!("make it with `groupadd --system {name}`, or name another one")))
+        }
+    }
 }
 
 impl Drop for Bound {

@@ -29,6 +29,9 @@ pub(super) fn differences(running: &Config, next: &Config, seed_differs: bool) -
     for (key, (before, after)) in fields(&running.capacity, &next.capacity) {
         rows.setting(&format!("capacity.{key}"), before, after);
     }
+    let (before, after) = (&running.access, &next.access);
+    rows.setting("control.group", before.group.as_ref(), after.group.as_ref());
+    rows.setting("control.others", Some(before.others), Some(after.others));
     if seed_differs {
         let (action, thing, name) = (ChangeAction::Changed, Thing::Setting, "seed".to_owned());
         rows.0.push(Change { action, thing, name, key: None, before: None, after: None, moves_flows: true });

@@ -16,6 +16,7 @@ mod run;
 mod start;
 mod status;
 mod tags;
+mod telling;
 mod tracked;
 mod words;
 

@@ -16,7 +16,8 @@ use crate::{
     config::{self, Config},
     control::{
         Code, Command, Refused,
-        protocol::{ChangeAction, DiffRequest, Differences, Fate, Wish},
+        protocol::{Caller, DiffRequest, Differences, Fate, Wish},
+        socket,
     },
     dataplane::{self, KernelDataplane},
     model::{Backend, Link, Mac, World},
@@ -39,7 +40,12 @@ impl Loop {
     ///
     /// # Errors
     /// Why that can't be; nothing has changed then.
-    pub(super) async fn reload(&mut self, force: bool, reset: bool) -> Result<Differences, Refused> {
+    pub(super) async fn reload(
+        &mut self,
+        force: bool,
+        reset: bool,
+        by: Option<Caller>,
+    ) -> Result<Differences, Refused> {
         let config = read_config(&self.options.config)?;
         let next = self.next(config, reset)?;
         let links = self.refuse(&next).await?;
@@ -48,20 +54,15 @@ impl Loop {
         }
         let differences = next.differences.clone();
         self.take(next, links)?;
-        for line in words::of_differences(&differences) {
-            info!("{line}");
-        }
         tell_of_wishes(&differences.wishes);
-        let [added, removed, changed] = [ChangeAction::Added, ChangeAction::Removed, ChangeAction::Changed]
-            .map(|action| differences.count(action));
-        info!("reload: done: {added} added, {removed} removed, {changed} changed");
+        self.tell_of_reload(&differences, by);
         Ok(differences)
     }
 
     /// The same on a signal: nobody waits for an answer, so it is logged.
     pub(super) async fn reload_on_signal(&mut self) {
         info!("SIGHUP: reading {} again", self.options.config.display());
-        if let Err(refused) = self.reload(false, false).await {
+        if let Err(refused) = self.reload(false, false, None).await {
             let remedy = refused.remedy.map_or_else(String::new, |remedy| format!(": {remedy}"));
             warn!("reload: refused, and nothing has changed: {}{remedy}", refused.message);
         }
@@ -123,6 +124,7 @@ impl Loop {
                 "leave [capacity] as it was; or `vip detach` (forwarding stops) and `vip run` make other tables",
             ));
         }
+        socket::group(&config.access)?;
         // Nobody tells of an interface that was none of ours.
         let links = Links::list().await.map_err(failed)?;
         start::refuse_missing(config, &links)?;
@@ -207,6 +209,10 @@ impl Loop {
         self.config = config;
         self.key = key;
         self.wishes = wishes;
+        match self.place.permit(&self.config.access) {
+            Ok(rules) => drop(self.rules.send_replace(rules)),
+            Err(refused) => warn!("{}: who may use the control socket stays as it was", refused.message),
+        }
         if let Err(error) = self.release_but(&keep) {
             warn!("{}: an interface that the configuration does not name goes on forwarding", error.message);
         }

@@ -18,8 +18,8 @@ use tokio::{
 };
 
 use super::{
-    Controller, Transition,
-    bouncing::{Bouncing, News},
+    Controller,
+    bouncing::{self, Bouncing},
     lanes::Lanes,
     memory::Labels,
     start::{Net, Started},
@@ -28,7 +28,9 @@ use super::{
 use crate::{
     config::Config,
     control::{
-        Answer, Code, Command, Query, Refused, Request, Wanted, protocol::InterfaceStatus, socket::Bound,
+        Answer, Caller, Code, Command, Herald, Query, Refused, Request, Wanted,
+        protocol::{InterfaceStatus, News, Rules},
+        socket::Bound,
     },
     dataplane::{Dataplane as _, KernelDataplane},
     health::{self, CheckId, CheckSpec, Checker, Exits, Verdict},
@@ -121,7 +123,11 @@ pub(super) struct Loop {
     verdicts: mpsc::Receiver<Verdict>,
     requests: mpsc::Receiver<Request>,
     server: JoinHandle<()>,
-    changed_at: BTreeMap<MemberKey, Instant>,
+    /// Tells of changes whoever listens.
+    pub(super) herald: Herald,
+    /// Who may do what at the control socket, as the server knows it.
+    pub(super) rules: watch::Sender<Rules>,
+    pub(super) changed_at: BTreeMap<MemberKey, Instant>,
     pub(super) labels: Labels,
     checks: BTreeMap<CheckId, CheckSpec>,
     /// Where probes leave, as the checker knows it.
@@ -133,7 +139,7 @@ pub(super) struct Loop {
     part: usize,
     bouncing: Bouncing,
     /// Nobody else is the controller of this instance while this lives.
-    _place: Bound,
+    pub(super) place: Bound,
 }
 
 impl Loop {
@@ -159,6 +165,8 @@ impl Loop {
             verdicts,
             requests: started.requests,
             server: started.server,
+            herald: started.herald,
+            rules: started.rules,
             changed_at: BTreeMap::new(),
             checks: BTreeMap::new(),
             exits,
@@ -167,7 +175,7 @@ impl Loop {
             labels: started.labels,
             part: 0,
             bouncing: Bouncing::default(),
-            _place: started.place,
+            place: started.place,
         }
     }
 
@@ -221,6 +229,7 @@ impl Loop {
     /// Lets the answers that are under way get out.
     async fn answer_the_last(self) {
         drop(self.requests);
+        drop(self.herald);
         if let Err(error) = self.server.await {
             warn!("the control socket's task: {error}");
         }
@@ -272,7 +281,7 @@ impl Loop {
             let member = (id.service, id.backend);
             let known =
                 self.controller.world().checked.get(&member).and_then(|checked| checked.cause.as_ref());
-            let cause = super::bouncing::cause_after(known, cause);
+            let cause = bouncing::cause_after(known, cause);
             if cause.as_ref().is_some_and(Cause::is_silence) {
                 let backend = self.controller.world().intent.backends().get(&member.1);
                 if let Some(address) = backend.and_then(|backend| backend.address_for(target.ip())) {
@@ -288,6 +297,7 @@ impl Loop {
             NetEvent::Link(link) => self.net.links.by_index(link.ifindex).cloned(),
             _ => None,
         };
+        self.tell_of_net(&event);
         self.net.links.apply(&event);
         self.places_changed = true;
         match event {
@@ -357,13 +367,15 @@ impl Loop {
         match self.controller.look_after_flows() {
             Ok(refusals) => {
                 for (service, flows) in refusals {
-                    warn!("{}", super::words::of_refusals(&service, flows));
+                    let words = super::words::of_refusals(&service, flows);
+                    warn!("{words}");
+                    self.herald.tell(News::FlowTableFull { service, flows }, words);
                 }
             }
             Err(error) => error!("{error:#}; trying again in {} s", TICK.as_secs()),
         }
         match self.bouncing.news(&self.controller) {
-            Ok(News { doubted, explained }) => {
+            Ok(bouncing::News { doubted, explained }) => {
                 doubted.iter().for_each(|id| self.checker.hasten(id));
                 for member in explained {
                     let cause = Cause::VipNotHeld { sign: NotHeld::Bounced };
@@ -373,9 +385,9 @@ impl Loop {
             Err(error) => error!("{error:#}; trying again in {} s", TICK.as_secs()),
         }
         for ended in self.controller.ended_drains() {
-            info!("{}", super::words::of_drain(&ended));
+            self.tell_of_drain(&ended);
             if let Some(command) = ended.then
-                && let Err(refused) = self.command(&command).await
+                && let Err(refused) = self.command(&command, None).await
             {
                 error!("{refused}; trying again in {} s", TICK.as_secs());
             }
@@ -402,23 +414,23 @@ impl Loop {
                 (self.diff(wanted).await.map(|found| Answer::Differences(Box::new(found))), false)
             }
             Wanted::Command(Command::Reload { force, reset }) => {
-                let reloaded = self.reload(*force, *reset).await;
+                let reloaded = self.reload(*force, *reset, Some(request.caller)).await;
                 (reloaded.map(|changed| Answer::Differences(Box::new(changed))), false)
             }
             Wanted::Query(Query::Drain { backend }) => (self.drain(backend), false),
             Wanted::Command(Command::Detach) => {
-                let detached = self.detach().await;
+                let detached = self.detach(request.caller).await;
                 let ends = detached.is_ok();
                 (detached, ends)
             }
-            Wanted::Command(command) => (self.command(command).await, false),
+            Wanted::Command(command) => (self.command(command, Some(request.caller)).await, false),
         };
         // Who does not wait any more does not mind.
         let _ = request.answer.send(answer);
         ends
     }
 
-    async fn command(&mut self, command: &Command) -> Result<Answer, Refused> {
+    async fn command(&mut self, command: &Command, by: Option<Caller>) -> Result<Answer, Refused> {
         if let Command::AddBackend { backend, .. } = command {
             super::start::refuse_gateways(backend.addresses()).await?;
         }
@@ -430,12 +442,14 @@ impl Loop {
             let done = "the change holds, but will be forgotten at the next start";
             Refused::new(Code::Failed, format!("{done}: {error:#}"))
         })?;
-        info!("{}", super::words::of_command(command));
+        let words = super::words::of_command(command);
+        info!("{words}{}", super::words::by(by));
+        self.herald.tell(News::Command { by }, words);
         self.tell(transitions);
         Ok(Answer::Done)
     }
 
-    async fn detach(&mut self) -> Result<Answer, Refused> {
+    async fn detach(&mut self, by: Caller) -> Result<Answer, Refused> {
         let interfaces: Vec<_> = self.interfaces.iter().map(|interface| interface.name.clone()).collect();
         // It would answer the changes of the interfaces by looking after the neighbours again.
         let let_go = timeout(LET_GO, self.net.watcher.let_go()).await;
@@ -446,7 +460,9 @@ impl Loop {
         if let_go.is_err() {
             warn!("the kernel may go on looking after neighbours: the watcher did not end in time");
         }
-        info!("detached from {}; the controller ends", interfaces.join(", "));
+        let words = format!("detached from {}; the controller ends", interfaces.join(", "));
+        info!("{words}{}", super::words::by(Some(by)));
+        self.herald.tell(News::Command { by: Some(by) }, words);
         Ok(Answer::Done)
     }
 
@@ -514,23 +530,6 @@ impl Loop {
             match self.memory.keep_labels(&labels) {
                 Ok(()) => self.labels = labels,
                 Err(error) => error!("{error:#}: without it, a restart gives members new ids"),
-            }
-        }
-    }
-
-    pub(super) fn tell(&mut self, transitions: Vec<Transition>) {
-        for transition in transitions {
-            if transition.is_beginning() {
-                continue;
-            }
-            info!("{}", super::words::of_transition(&transition, self.controller.world()));
-            self.changed_at.insert(transition.member, Instant::now());
-        }
-        for (name, before, now) in self.controller.take_alarms() {
-            let services = self.controller.world().intent.services();
-            let Some(service) = services.get(&name) else { continue };
-            for (is_bad, line) in super::words::of_alarm(service, now, before) {
-                if is_bad { warn!("{line}") } else { info!("{line}") }
             }
         }
     }

@@ -4,7 +4,11 @@
 use std::{collections::BTreeMap, fs, net::IpAddr, path::Path};
 
 use log::{info, warn};
-use tokio::{net::UnixListener, sync::mpsc, task::JoinHandle};
+use tokio::{
+    net::UnixListener,
+    sync::{mpsc, watch},
+    task::JoinHandle,
+};
 
 use super::{
     Controller, Memory, commands,
@@ -17,8 +21,8 @@ use super::{
 use crate::{
     config::{self, Config},
     control::{
-        Code, Command, Refused, Request,
-        protocol::{Fate, InterfaceStatus, Wish},
+        Code, Command, Desk, Herald, Limits, Refused, Request,
+        protocol::{Fate, InterfaceStatus, Rules, Wish},
         server,
         socket::{self, Bound},
     },
@@ -41,6 +45,8 @@ pub(super) struct Started {
     pub(super) net: Net,
     pub(super) requests: mpsc::Receiver<Request>,
     pub(super) server: JoinHandle<()>,
+    pub(super) herald: Herald,
+    pub(super) rules: watch::Sender<Rules>,
     pub(super) labels: Labels,
     pub(super) place: Bound,
 }
@@ -63,7 +69,7 @@ pub(super) async fn start(options: &RunOptions) -> Result<Started, Refused> {
     let mut config = read_config(&options.config)?;
     let mode = options.mode.unwrap_or(config.mode);
     config.mode = mode;
-    let (links, listener, place) = look_first(options, &config, mode).await?;
+    let (links, listener, place, rules) = look_first(options, &config, mode).await?;
 
     let memory = Memory::open(&options.places.state_dir()).map_err(failed)?;
     let key = config.seed.map_or_else(|| memory.seed(), Ok).map_err(failed)?;
@@ -102,7 +108,10 @@ pub(super) async fn start(options: &RunOptions) -> Result<Started, Refused> {
     }
     let controller = Controller::new(world, numbers, key, dataplane).map_err(failed)?;
     let (to_us, requests) = mpsc::channel(64);
-    let server = tokio::spawn(server::serve(listener, to_us));
+    let (rules, watched) = watch::channel(rules);
+    let (herald, listening) = Herald::new();
+    let desk = Desk::new(to_us, listening, watched, Limits::default());
+    let server = tokio::spawn(server::serve(listener, desk));
     let (watcher, net_events) = Watcher::start().map_err(failed)?;
     let groups = Groups::new().map_err(failed)?;
     let (asker, owners) = Asker::start().map_err(failed)?;
@@ -118,6 +127,8 @@ pub(super) async fn start(options: &RunOptions) -> Result<Started, Refused> {
         net,
         requests,
         server,
+        herald,
+        rules,
         labels,
         place,
     })
@@ -142,16 +153,17 @@ async fn look_first(
     options: &RunOptions,
     config: &Config,
     mode: AttachMode,
-) -> Result<(Links, UnixListener, Bound), Refused> {
+) -> Result<(Links, UnixListener, Bound, Rules), Refused> {
     preflight::check(&options.places).map_err(failed)?;
     let links = Links::list().await.map_err(failed)?;
     refuse_missing(config, &links)?;
     refuse_gateways(config.intent.backends().values().flat_map(Backend::addresses)).await?;
     let (listener, place) = socket::bind(&options.places, &options.socket)?;
+    let rules = place.permit(&config.access)?;
     let named = config.interfaces.iter().chain(&config.egress_interfaces);
     let wanted: Vec<_> = named.map(|name| (name.as_str(), mode)).collect();
     dataplane::check(&options.places, config.capacity, &wanted).map_err(refused)?;
-    Ok((links, listener, place))
+    Ok((links, listener, place, rules))
 }
 
 /// A refusal of the dataplane, with a code for programs.

@@ -4,7 +4,7 @@ use std::{net::IpAddr, time::Duration};
 
 use super::{Alarm, Transition, drains::Ended};
 use crate::{
-    control::protocol::{Change, ChangeAction, Command, Differences, DrainEnd},
+    control::protocol::{Caller, Change, ChangeAction, Command, Differences, DrainEnd},
     model::{
         Backend, Draining, Mac, Maintenance, Place, Service, ServiceName, Standing, World,
         capacity::OWN_ADDRESSES, duration,
@@ -130,6 +130,11 @@ pub(super) fn of_command(command: &Command) -> String {
         Command::Reload { .. } => "command: reload".to_owned(),
         Command::Detach => "command: detach".to_owned(),
     }
+}
+
+/// Who asked for it, to be put behind a line.
+pub(super) fn by(caller: Option<Caller>) -> String {
+    caller.map_or_else(String::new, |caller| format!(" (by {caller})"))
 }
 
 /// A wish by command, for those who ask what holds.

@@ -1,11 +1,13 @@
 //! Addresses: of services, of NICs.
 
 use std::{
+    borrow::Cow,
     fmt,
     net::{IpAddr, Ipv6Addr},
     str::FromStr,
 };
 
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Serialize};
 use vip_common::headers;
 
@@ -181,6 +183,37 @@ impl FromStr for ServiceAddress {
     }
 }
 
+impl JsonSchema for ServiceAddress {
+    fn schema_name() -> Cow<'static, str> {
+        "ServiceAddress".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({
+            "type": "string",
+            "pattern": pattern(),
+            "description": "A service as clients address it: VIP, port or ports, protocol. A range of ports goes upwards.",
+            "examples": ["10.200.0.1:80/tcp", "[fd00:200::1]:8000-8999/udp", "10.200.0.1:*/any"],
+        })
+    }
+}
+
+/// What a service's address looks like, as a regular expression (ECMA-262). That a range of ports goes upwards can't be said by
+/// one; IPv6 addresses with dots are read, and left out here.
+fn pattern() -> String {
+    const BYTE: &str = "(25[0-5]|2[0-4][0-9]|1[0-9]{2}|[1-9]?[0-9])";
+    const PORT: &str =
+        "0*([1-9][0-9]{0,3}|[1-5][0-9]{4}|6[0-4][0-9]{3}|65[0-4][0-9]{2}|655[0-2][0-9]|6553[0-5])";
+    const WORD: &str = "[0-9a-fA-F]{1,4}";
+    // So many words before the gap, and at most so many behind it.
+    let gaps = (1..7).map(|before| format!("({WORD}:){{1,{before}}}(:{WORD}){{1,{}}}", 7 - before));
+    let others =
+        [format!("({WORD}:){{7}}{WORD}"), format!("({WORD}:){{1,7}}:"), format!(":((:{WORD}){{1,7}}|:)")];
+    let ipv6 = gaps.chain(others).collect::<Vec<_>>().join("|");
+    let ports = format!("({PORT}(-{PORT})?|[*])(/(tcp|udp|sctp))?");
+    format!("^({BYTE}([.]{BYTE}){{3}}|\\[({ipv6})\\]):({ports}|[*]/any)$")
+}
+
 impl TryFrom<String> for ServiceAddress {
     type Error = BadAddress;
 
@@ -233,6 +266,20 @@ impl FromStr for Mac {
             return Err(bad());
         }
         Ok(Self(bytes))
+    }
+}
+
+impl JsonSchema for Mac {
+    fn schema_name() -> Cow<'static, str> {
+        "Mac".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({
+            "type": "string",
+            "pattern": "^[0-9a-fA-F]{2}([:-][0-9a-fA-F]{2}){5}$",
+            "examples": ["02:00:00:00:00:01"],
+        })
     }
 }
 

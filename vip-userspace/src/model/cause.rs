@@ -3,12 +3,13 @@
 
 use std::{net::IpAddr, time::Duration};
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::Mac;
 
 /// What is wrong with a member. The codes are part of what `--json` promises; the words are not.
-#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, thiserror::Error)]
+#[derive(Clone, PartialEq, Eq, Debug, JsonSchema, Serialize, Deserialize, thiserror::Error)]
 #[serde(rename_all = "kebab-case", tag = "code")]
 pub enum Cause {
     /// It is there, but does not take packets to the VIP.
@@ -45,6 +46,7 @@ pub enum Cause {
     Timeout {
         /// The time that the probe had.
         #[serde(with = "super::duration")]
+        #[schemars(with = "crate::model::duration::Text")]
         timeout: Duration,
         /// What the probe was doing then.
         stage: Stage,
@@ -163,7 +165,7 @@ pub enum Cause {
 }
 
 /// How it shows that a backend does not hold the VIP.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize, thiserror::Error)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, JsonSchema, Serialize, Deserialize, thiserror::Error)]
 #[serde(rename_all = "kebab-case")]
 pub enum NotHeld {
     /// Its own address answers, and the VIP through it does not.
@@ -178,7 +180,7 @@ pub enum NotHeld {
 }
 
 /// What a probe was doing.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize, thiserror::Error)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, JsonSchema, Serialize, Deserialize, thiserror::Error)]
 #[serde(rename_all = "kebab-case")]
 pub enum Stage {
     /// Setting up the connection.
@@ -199,7 +201,7 @@ pub enum Stage {
 }
 
 /// What can't be reached.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize, thiserror::Error)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, JsonSchema, Serialize, Deserialize, thiserror::Error)]
 #[serde(rename_all = "kebab-case")]
 pub enum Unreachable {
     /// The network.
@@ -217,7 +219,7 @@ pub enum Unreachable {
 }
 
 /// What failed in a TLS handshake.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize, thiserror::Error)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, JsonSchema, Serialize, Deserialize, thiserror::Error)]
 #[serde(rename_all = "kebab-case")]
 pub enum TlsFailure {
     /// It is no TLS, or broken.

@@ -2,28 +2,33 @@
 
 use std::time::Duration;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::{Probe, words::words};
 
 /// How a member is checked.
-#[derive(Clone, PartialEq, Eq, Hash, Debug, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Eq, Hash, Debug, JsonSchema, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Check {
     /// What one probe does.
     pub probe: Probe,
     /// Time from one probe's start to the next, [`Check::MIN_INTERVAL`] to [`Check::MAX_INTERVAL`].
     #[serde(with = "super::duration")]
+    #[schemars(with = "crate::model::duration::Text")]
     pub interval: Duration,
     /// The same while the last probe speaks against the member's health, [`Check::MIN_INTERVAL`] to `interval`, which it is
     /// where absent.
     #[serde(default, with = "super::duration::optional", skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<crate::model::duration::Text>")]
     pub fast_interval: Option<Duration>,
     /// The same while the member is down, `interval` to [`Check::MAX_INTERVAL`]; `interval` where absent.
     #[serde(default, with = "super::duration::optional", skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<crate::model::duration::Text>")]
     pub down_interval: Option<Duration>,
     /// Time that a probe has to succeed, [`Check::MIN_TIMEOUT`] to `interval`.
     #[serde(with = "super::duration")]
+    #[schemars(with = "crate::model::duration::Text")]
     pub timeout: Duration,
     /// Successes in a row that take a member in, 1 to [`Check::MAX_STREAK`].
     pub rise: u32,

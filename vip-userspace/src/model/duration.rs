@@ -1,7 +1,8 @@
 //! Durations as operators write them: `500ms`, `2s`, `1m`, `1h`.
 
-use std::time::Duration;
+use std::{borrow::Cow, time::Duration};
 
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Deserializer, Serializer, de::Error};
 
 /// A text that is no duration.
@@ -12,6 +13,27 @@ pub struct BadDuration(pub String);
 /// Units with their milliseconds, the largest first.
 const UNITS: [(&str, u64); 4] = [("h", 3_600_000), ("m", 60_000), ("s", 1000), ("ms", 1)];
 
+/// Most digits of one: any such number of hours can be counted in milliseconds.
+const MAX_DIGITS: usize = 12;
+
+/// What a duration is in JSON, for who describes it there.
+#[derive(Debug)]
+pub enum Text {}
+
+impl JsonSchema for Text {
+    fn schema_name() -> Cow<'static, str> {
+        "Duration".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({
+            "type": "string",
+            "pattern": "^[0-9]{1,12}(ms|s|m|h)$",
+            "description": "A whole number and a unit, like 500ms, 2s, 1m or 1h.",
+        })
+    }
+}
+
 /// Reads a whole number with a unit: `ms`, `s`, `m` or `h`.
 ///
 /// # Errors
@@ -20,6 +42,9 @@ pub fn parse(text: &str) -> Result<Duration, BadDuration> {
     let bad = || BadDuration(text.to_owned());
     let digits = text.bytes().take_while(u8::is_ascii_digit).count();
     let (number, unit) = text.split_at(digits);
+    if digits > MAX_DIGITS {
+        return Err(bad());
+    }
     let number: u64 = number.parse().map_err(|_| bad())?;
     let (_, millis) = UNITS.iter().find(|(name, _)| *name == unit).ok_or_else(bad)?;
     number.checked_mul(*millis).map(Duration::from_millis).ok_or_else(bad)

@@ -1,11 +1,12 @@
 //! Which members get new flows, which keep those that they have, and why.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::{Admin, Cause, Mac};
 
 /// What probing says of a member.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, JsonSchema, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Health {
     /// No probe has ended yet.
@@ -46,7 +47,7 @@ impl Place {
 }
 
 /// Why a backend can't be reached on the link.
-#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, thiserror::Error)]
+#[derive(Clone, PartialEq, Eq, Debug, JsonSchema, Serialize, Deserialize, thiserror::Error)]
 #[serde(rename_all = "kebab-case", tag = "code")]
 pub enum NoNeighbour {
     /// The kernel has not been asked yet.
@@ -82,7 +83,7 @@ pub enum NoNeighbour {
 }
 
 /// Why a member gets no new flows.
-#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, thiserror::Error)]
+#[derive(Clone, PartialEq, Eq, Debug, JsonSchema, Serialize, Deserialize, thiserror::Error)]
 #[serde(rename_all = "kebab-case", tag = "reason")]
 pub enum Ineligible {
     /// Out by the operator's wish.

@@ -1,6 +1,7 @@
 //! What the operator wants and what is known of the world: services, backends, members, their health. Pure:
 //! it knows no kernel, no socket, no file and no clock.
 
+pub mod access;
 pub mod address;
 pub mod attach;
 pub mod backend;
@@ -21,6 +22,7 @@ pub mod vip;
 pub mod words;
 pub mod world;
 
+pub use access::{Access, Others};
 pub use address::{Mac, Ports, Protocol, ServiceAddress};
 pub use attach::{AttachMode, Mode};
 pub use backend::{Admin, Backend, Maintenance};

@@ -2,6 +2,7 @@
 
 use std::{borrow::Cow, net::IpAddr, str::FromStr};
 
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _};
 
 use super::words::{BadWord, words};
@@ -30,6 +31,17 @@ impl<'de> Deserialize<'de> for Scheduler {
     }
 }
 
+impl JsonSchema for Scheduler {
+    fn schema_name() -> Cow<'static, str> {
+        "Scheduler".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        let words: Vec<_> = Self::all().map(Self::word).collect();
+        json_schema!({ "type": "string", "enum": words })
+    }
+}
+
 words! {
     /// The kind of an [`Affinity`].
     AffinityKind is a "affinity" {
@@ -41,7 +53,7 @@ words! {
 }
 
 /// What packets belong together: the whole 5-tuple, or only the client.
-#[derive(Clone, Copy, PartialEq, Eq, Default, Debug, Serialize, Deserialize)]
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug, JsonSchema, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase", tag = "kind", deny_unknown_fields)]
 pub enum Affinity {
     /// Addresses, ports and protocol.

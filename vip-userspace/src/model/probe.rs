@@ -1,11 +1,12 @@
 //! What one probe of a check does, as the operator states it.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::{Check, Protocol, words::words};
 
 /// What one probe does.
-#[derive(Clone, PartialEq, Eq, Hash, Debug, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Eq, Hash, Debug, JsonSchema, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase", tag = "kind")]
 pub enum Probe {
     /// A TCP connection is accepted.
@@ -25,7 +26,7 @@ pub enum Probe {
 }
 
 /// How TLS is spoken, and whom it is spoken with.
-#[derive(Clone, PartialEq, Eq, Hash, Default, Debug, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Eq, Hash, Default, Debug, JsonSchema, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Tls {
     /// Name that is asked for (SNI, RFC 6066) and that the certificate is to be for; where absent, that of the HTTP host,
@@ -41,7 +42,7 @@ pub struct Tls {
 }
 
 /// An HTTP/1.1 request, and the answer to it that is a success.
-#[derive(Clone, PartialEq, Eq, Hash, Debug, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Eq, Hash, Debug, JsonSchema, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Http {
     /// Its method.
@@ -77,7 +78,7 @@ words! {
 }
 
 /// A question to the gRPC health service (`grpc.health.v1`).
-#[derive(Clone, PartialEq, Eq, Hash, Default, Debug, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Eq, Hash, Default, Debug, JsonSchema, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Grpc {
     /// Name of the gRPC service that is asked for; empty for the server as a whole.
@@ -92,7 +93,7 @@ pub struct Grpc {
 }
 
 /// A DNS question, and the answer to it that is a success.
-#[derive(Clone, PartialEq, Eq, Hash, Debug, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Eq, Hash, Debug, JsonSchema, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Dns {
     /// The name that is asked for.
@@ -148,7 +149,7 @@ words! {
 }
 
 /// A program that checks a backend in its own way.
-#[derive(Clone, PartialEq, Eq, Hash, Debug, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Eq, Hash, Debug, JsonSchema, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Script {
     /// Its file, from the root on, and its arguments.

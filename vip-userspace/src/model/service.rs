@@ -2,6 +2,7 @@
 
 use std::{net::IpAddr, time::Duration};
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::{
@@ -33,7 +34,7 @@ pub const MIN_SLOW_START: Duration = Duration::from_secs(1);
 pub const MAX_SLOW_START: Duration = Duration::from_secs(24 * 3600);
 
 /// A service: an address, and the backends that answer for it.
-#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Eq, Debug, JsonSchema, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Service {
     /// Its name, of its own among services.
@@ -57,9 +58,11 @@ pub struct Service {
     pub on_dead: OnDead,
     /// How long a slot remembers after a change, 0 to [`MAX_WINDOW`]; see [`Service::window`].
     #[serde(default, with = "super::duration::optional", skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<crate::model::duration::Text>")]
     pub window: Option<Duration>,
     /// How long a silent flow is remembered, the window to [`MAX_WINDOW`]; see [`Service::idle`].
     #[serde(default, with = "super::duration::optional", skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<crate::model::duration::Text>")]
     pub idle: Option<Duration>,
     /// How fragments of a datagram find together.
     #[serde(default)]
@@ -81,6 +84,7 @@ pub struct Service {
     /// In how long a member that comes up grows to its whole share, [`MIN_SLOW_START`] to
     /// [`MAX_SLOW_START`]; at once where absent.
     #[serde(default, with = "super::duration::optional", skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<crate::model::duration::Text>")]
     pub slow_start: Option<Duration>,
     /// How its members are checked; not at all where absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -194,7 +198,7 @@ impl Service {
 }
 
 /// A backend's part in a service.
-#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Eq, Debug, JsonSchema, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Member {
     /// The backend.

@@ -46,7 +46,8 @@ macro_rules! words {
     ) => {
         $(#[$meta])*
         #[derive(
-            Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Debug, serde::Serialize, serde::Deserialize,
+            Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Debug, schemars::JsonSchema, serde::Serialize,
+            serde::Deserialize,
         )]
         pub enum $name {
             $(#[doc = $default_doc])+

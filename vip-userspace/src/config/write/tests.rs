@@ -8,9 +8,10 @@ use super::write;
 use crate::{
     config::{Config, parse},
     model::{
-        Admin, Affinity, AffinityKind, Answer, AttachMode, Backend, Capacity, Check, Dns, Echo, Fragments,
-        Grpc, Http, Intent, Mac, Maintenance, Member, Method, OnDead, Ports, Probe, Protocol, Rcode, Record,
-        Role, Scheduler, Script, Service, ServiceAddress, Target, Tls, Ttl, VipSettings,
+        Access, Admin, Affinity, AffinityKind, Answer, AttachMode, Backend, Capacity, Check, Dns, Echo,
+        Fragments, Grpc, Http, Intent, Mac, Maintenance, Member, Method, OnDead, Others, Ports, Probe,
+        Protocol, Rcode, Record, Role, Scheduler, Script, Service, ServiceAddress, Target, Tls, Ttl,
+        VipSettings,
     },
 };
 
@@ -216,9 +217,10 @@ proptest! {
     #[test]
     fn what_is_written_is_read_back(
         backends in backends(),
-        drafts in (service(0), service(1), service(2)),
+        drafts in (service(0).boxed(), service(1).boxed(), service(2).boxed()),
         router in option::of(1..=255_u8),
         peers in proptest::collection::btree_set(any::<[u8; 5]>(), 0..3),
+        access in (option::of(select(&["vip", "\"adm'"][..])), select(&[Others::None, Others::Read][..])),
         mode in select(&[AttachMode::Auto, AttachMode::Native, AttachMode::Generic][..]),
     ) {
         let config = Config {
@@ -229,6 +231,7 @@ proptest! {
             mode,
             seed: None,
             capacity: Capacity { flows: 4096, ..Capacity::default() },
+            access: Access { group: access.0.map(str::to_owned), others: access.1 },
             intent: intent(backends, vec![drafts.0, drafts.1, drafts.2]),
         };
         let text = write(&config);

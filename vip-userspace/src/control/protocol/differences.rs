@@ -1,9 +1,10 @@
 //! What a reload changes, or would change: in rows, for people and for programs.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// What sets a configuration apart from what runs.
-#[derive(Clone, PartialEq, Eq, Default, Debug, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Eq, Default, Debug, JsonSchema, Serialize, Deserialize)]
 pub struct Differences {
     /// What is added, removed and changed; nothing where both ask for the same.
     pub changes: Vec<Change>,
@@ -14,7 +15,7 @@ pub struct Differences {
 }
 
 /// One row of it.
-#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Eq, Debug, JsonSchema, Serialize, Deserialize)]
 pub struct Change {
     /// What is done.
     pub action: ChangeAction,
@@ -37,7 +38,7 @@ pub struct Change {
 }
 
 /// What is done to a thing.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Serialize, Deserialize)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, JsonSchema, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum ChangeAction {
     /// It is new.
@@ -49,7 +50,7 @@ pub enum ChangeAction {
 }
 
 /// A sort of things that a configuration states.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Serialize, Deserialize)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, JsonSchema, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Thing {
     /// A key that stands alone.
@@ -88,7 +89,7 @@ impl Thing {
 }
 
 /// A wish by command, and what becomes of it.
-#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Eq, Debug, JsonSchema, Serialize, Deserialize)]
 pub struct Wish {
     /// The wish in words: `backend b1 draining in service web`.
     pub wish: String,
@@ -100,7 +101,7 @@ pub struct Wish {
 }
 
 /// What becomes of a wish by command.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Serialize, Deserialize)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, JsonSchema, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Fate {
     /// It goes on holding over the file.

@@ -1,11 +1,12 @@
 //! How far a drain is, as the control socket tells it. Its names are stable.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::model::{Admin, BackendName, ServiceName};
 
 /// How far the drain of a member is.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, JsonSchema, Serialize, Deserialize)]
 pub struct DrainStatus {
     /// It drains because its whole backend is in maintenance.
     pub maintenance: bool,
@@ -24,7 +25,7 @@ pub struct DrainStatus {
 }
 
 /// How a drain with a timeout ended: the member is disabled since.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, JsonSchema, Serialize, Deserialize)]
 pub struct DrainEnd {
     /// Its time was over before its flows were gone.
     pub timed_out: bool,
@@ -35,7 +36,7 @@ pub struct DrainEnd {
 }
 
 /// A member of a backend that drains, or has been drained.
-#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Eq, Debug, JsonSchema, Serialize, Deserialize)]
 pub struct DrainingMember {
     /// The service.
     pub service: ServiceName,
@@ -48,7 +49,7 @@ pub struct DrainingMember {
 }
 
 /// The body of the answer to `GET /v1/backends/{name}/drain`.
-#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Eq, Debug, JsonSchema, Serialize, Deserialize)]
 pub struct BackendDrain {
     /// The backend.
     pub backend: BackendName,

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -9,7 +10,7 @@ use super::{Command, Membership, Query};
 use crate::model::{Admin, Backend, Maintenance, ServiceName};
 
 /// The body of `POST /v1/backends`.
-#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Debug, JsonSchema, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct AddBackend {
     /// The backend.
@@ -20,7 +21,7 @@ pub struct AddBackend {
 }
 
 /// The body of `PUT /v1/backends/{name}/admin`.
-#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Debug, JsonSchema, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct SetAdmin {
     /// The one service; all that it is a member of where absent.
@@ -30,22 +31,24 @@ pub struct SetAdmin {
     pub admin: Admin,
     /// Only for a drain: when its flows are gone, and after this time at the latest, it is disabled.
     #[serde(default, with = "crate::model::duration::optional", skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<crate::model::duration::Text>")]
     pub timeout: Option<Duration>,
 }
 
 /// The body of `PUT /v1/backends/{name}/maintenance`.
-#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Debug, JsonSchema, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct SetMaintenance {
     /// The wish.
     pub maintenance: Maintenance,
     /// As for [`SetAdmin`].
     #[serde(default, with = "crate::model::duration::optional", skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<crate::model::duration::Text>")]
     pub timeout: Option<Duration>,
 }
 
 /// The body of `PUT /v1/backends/{name}/weight`.
-#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Debug, JsonSchema, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct SetWeight {
     /// The one service; all that it is a member of where absent.
@@ -56,7 +59,7 @@ pub struct SetWeight {
 }
 
 /// The body of `POST /v1/reload`.
-#[derive(Clone, Copy, PartialEq, Eq, Default, Debug, Serialize, Deserialize)]
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug, JsonSchema, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct ReloadRequest {
     /// Also what moves flows to other backends.
@@ -66,7 +69,7 @@ pub struct ReloadRequest {
 }
 
 /// The body of `POST /v1/diff`.
-#[derive(Clone, PartialEq, Eq, Default, Debug, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Eq, Default, Debug, JsonSchema, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct DiffRequest {
     /// The text of the configuration to compare with; the controller's own file where absent.
@@ -93,6 +96,14 @@ impl HttpRequest {
         // Writing to a `Value` fails for maps with keys that are no text alone, and there are none here.
         let body = body.map(|body| serde_json::to_value(body).unwrap_or_default());
         Self { method, path: path.into(), body }
+    }
+}
+
+impl HttpRequest {
+    /// For the changes from now on.
+    #[must_use]
+    pub fn events() -> Self {
+        Self::new("GET", "/v1/events", None::<()>)
     }
 }
 

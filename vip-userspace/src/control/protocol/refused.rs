@@ -1,11 +1,12 @@
 //! Refusals: one closed list of codes, each with the words for people.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::model::Refusal;
 
 /// Why something was refused, and what helps.
-#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, thiserror::Error)]
+#[derive(Clone, PartialEq, Eq, Debug, JsonSchema, Serialize, Deserialize, thiserror::Error)]
 #[error("{message}")]
 pub struct Refused {
     /// For programs.
@@ -17,8 +18,15 @@ pub struct Refused {
     pub remedy: Option<String>,
 }
 
+/// The body of every answer that is a refusal.
+#[derive(Clone, PartialEq, Eq, Debug, JsonSchema, Serialize, Deserialize)]
+pub struct ErrorBody {
+    /// The refusal.
+    pub error: Refused,
+}
+
 /// The kind of a refusal. In JSON in kebab-case: `service-exists`.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Serialize, Deserialize)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, JsonSchema, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Code {
     /// The command line is none.
@@ -27,6 +35,10 @@ pub enum Code {
     BadRequest,
     /// The request's body is too long.
     TooLong,
+    /// The caller may not do that at this socket.
+    NotPermitted,
+    /// As many follow the changes already as may.
+    TooMany,
     /// There is no such path.
     NoSuchPath,
     /// The path is not for this HTTP method.
@@ -73,6 +85,8 @@ pub enum Code {
     InterfaceTaken,
     /// A drain ended with flows left: they got what `on-dead` says.
     FlowsLeft,
+    /// Changes were not read fast enough, and some were missed.
+    Lagged,
     /// Somebody else has changed what was waited for.
     Undone,
     /// A table in the kernel is full.
@@ -114,12 +128,12 @@ impl Code {
     pub const fn http_status(self) -> u16 {
         match self {
             Self::Usage | Self::BadRequest => 400,
-            Self::NotAllowed => 403,
+            Self::NotAllowed | Self::NotPermitted => 403,
             Self::NoSuchPath | Self::NoService | Self::NoBackend | Self::NoMember => 404,
             Self::MethodNotAllowed => 405,
             Self::TooLong => 413,
             Self::Failed | Self::Kernel => 500,
-            Self::Ending | Self::NoController => 503,
+            Self::Ending | Self::NoController | Self::TooMany => 503,
             Self::Timeout => 504,
             Self::ServiceExists
             | Self::AddressTaken
@@ -136,6 +150,7 @@ impl Code {
             | Self::NoInterface
             | Self::InterfaceTaken
             | Self::FlowsLeft
+            | Self::Lagged
             | Self::Undone
             | Self::TableFull
             | Self::BadConfig

@@ -2,6 +2,7 @@
 
 use std::{fmt, net::IpAddr, time::Duration};
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use vip_common::Reason;
 
@@ -12,7 +13,7 @@ use crate::model::{
 };
 
 /// All that is known of one instance.
-#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Debug, JsonSchema, Serialize, Deserialize)]
 pub struct Status {
     /// Name of the instance.
     pub instance: String,
@@ -45,7 +46,7 @@ pub struct Status {
 }
 
 /// The flow table, of both address families together. Counts are since the tables were made, unless they say otherwise.
-#[derive(Clone, Copy, PartialEq, Eq, Default, Debug, Serialize, Deserialize)]
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug, JsonSchema, Serialize, Deserialize)]
 pub struct FlowTableStatus {
     /// Entries of live flows at the last sweep.
     pub live: u64,
@@ -65,7 +66,7 @@ pub struct FlowTableStatus {
 }
 
 /// An interface that the program is attached to.
-#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Eq, Debug, JsonSchema, Serialize, Deserialize)]
 pub struct InterfaceStatus {
     /// Its name.
     pub name: String,
@@ -78,7 +79,7 @@ pub struct InterfaceStatus {
 }
 
 /// What was forwarded, since the tables were made.
-#[derive(Clone, Copy, PartialEq, Eq, Default, Debug, Serialize, Deserialize)]
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug, JsonSchema, Serialize, Deserialize)]
 pub struct Totals {
     /// Packets.
     pub packets: u64,
@@ -92,7 +93,7 @@ pub struct Totals {
 }
 
 /// A service.
-#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Debug, JsonSchema, Serialize, Deserialize)]
 pub struct ServiceStatus {
     /// Its name.
     pub name: ServiceName,
@@ -113,9 +114,11 @@ pub struct ServiceStatus {
     pub on_dead: OnDead,
     /// How long a slot remembers after a change.
     #[serde(with = "crate::model::duration", default)]
+    #[schemars(with = "crate::model::duration::Text")]
     pub window: Duration,
     /// How long a silent flow is remembered.
     #[serde(with = "crate::model::duration", default)]
+    #[schemars(with = "crate::model::duration::Text")]
     pub idle: Duration,
     /// How fragments of a datagram find together.
     #[serde(default)]
@@ -146,6 +149,7 @@ pub struct ServiceStatus {
     pub panics: bool,
     /// In how long a member that comes up grows to its whole share.
     #[serde(with = "crate::model::duration::optional", default)]
+    #[schemars(with = "Option<crate::model::duration::Text>")]
     pub slow_start: Option<Duration>,
     /// How its members are checked.
     pub check: Option<Check>,
@@ -161,7 +165,7 @@ pub struct ServiceStatus {
 }
 
 /// A backend's part in a service.
-#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Debug, JsonSchema, Serialize, Deserialize)]
 pub struct MemberStatus {
     /// The backend.
     pub backend: BackendName,
@@ -216,7 +220,7 @@ pub struct MemberStatus {
 }
 
 /// A backend.
-#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Debug, JsonSchema, Serialize, Deserialize)]
 pub struct BackendStatus {
     /// Its name.
     pub name: BackendName,
@@ -233,7 +237,7 @@ pub struct BackendStatus {
 }
 
 /// One address of a backend, and where it is on the link.
-#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Eq, Debug, JsonSchema, Serialize, Deserialize)]
 pub struct NeighbourStatus {
     /// The address.
     pub address: IpAddr,
@@ -249,7 +253,7 @@ pub struct NeighbourStatus {
 }
 
 /// How many packets met one reason.
-#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Eq, Debug, JsonSchema, Serialize, Deserialize)]
 pub struct ReasonStatus {
     /// Its name.
     pub reason: String,
@@ -260,7 +264,7 @@ pub struct ReasonStatus {
 }
 
 /// A cause, for programs and in words.
-#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Eq, Debug, JsonSchema, Serialize, Deserialize)]
 pub struct Why<T> {
     /// The cause.
     #[serde(flatten)]
