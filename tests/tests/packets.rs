@@ -109,7 +109,9 @@ fn without_headroom_a_frame_that_must_grow_is_dropped() -> Result<()> {
     }
     // Before, a test run has no less room than 184 bytes: more than the director ever asks for.
     if KernelVersion::current()? < KernelVersion::new(6, 3, 0) {
-        println!("SKIPPED in the kernel, done on the host: before Linux 6.3 no test run can be short of headroom");
+        println!(
+            "SKIPPED in the kernel, done on the host: before Linux 6.3 no test run can be short of headroom"
+        );
         return Ok(());
     }
     let mut kernel = Kernel::load(&tables)?;
