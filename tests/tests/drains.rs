@@ -109,6 +109,21 @@ fn restart(stand: &mut Stand, signal: Signal) -> Result<()> {
     Ok(())
 }
 
+/// `vip flows` knows the flows of the first backend, which drains: so many.
+fn lists_just_its_flows(stand: &Stand, its: usize) -> Result<()> {
+    let listed = stand
+        .vip
+        .output(&stand.topology.director.namespace, &["flows", "--backend", "backend1", "--json"])?;
+    let listed: Value = serde_json::from_slice(&listed.stdout).context("JSON")?;
+    let flows = listed["flows"].as_array().context("flows")?;
+    let named = |flow: &&Value| flow["backend"] == "backend1" && flow["port"] == 7 && flow["state"] == "firm";
+    assert_eq!((flows.iter().filter(named).count(), &listed["more"]), (its, &0.into()), "{listed}");
+    let some = stand.vip.output(&stand.topology.director.namespace, &["flows", "--limit", "1"])?;
+    let some = String::from_utf8_lossy(&some.stdout).into_owned();
+    assert!(some.contains("backend1") && some.contains(" more: --limit shows them"), "{some}");
+    Ok(())
+}
+
 #[test]
 fn who_waits_for_a_drain_is_told_when_its_last_connection_has_ended_over_a_restart_of_the_controller()
 -> Result<()> {
@@ -122,16 +137,7 @@ fn who_waits_for_a_drain_is_told_when_its_last_connection_has_ended_over_a_resta
             && members(status, "backend1")
                 .all(|member| member.drain.is_some_and(|one| one.unknown_slots == 0))
     })?;
-    let listed = stand
-        .vip
-        .output(&stand.topology.director.namespace, &["flows", "--backend", "backend1", "--json"])?;
-    let listed: Value = serde_json::from_slice(&listed.stdout).context("JSON")?;
-    let flows = listed["flows"].as_array().context("flows")?;
-    let named = |flow: &&Value| flow["backend"] == "backend1" && flow["port"] == 7 && flow["state"] == "firm";
-    assert_eq!((flows.iter().filter(named).count(), &listed["more"]), (its, &0.into()), "{listed}");
-    let some = stand.vip.output(&stand.topology.director.namespace, &["flows", "--limit", "1"])?;
-    let some = String::from_utf8_lossy(&some.stdout).into_owned();
-    assert!(some.contains("backend1") && some.contains(" more: --limit shows them"), "{some}");
+    lists_just_its_flows(&stand, its)?;
     restart(&mut stand, Signal::KILL)?;
     stand.wait_for("them to be counted again", |status| left(status, "backend1") == Some(its as u64))?;
     wait_for("who waits to be told how many", SOON, || waiting.has_told(its))?;

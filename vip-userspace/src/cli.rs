@@ -18,6 +18,7 @@ mod backend;
 mod check;
 mod dispatch;
 mod events;
+mod explain;
 mod flows;
 mod life;
 mod maintenance;
@@ -124,6 +125,15 @@ pub(crate) enum Verb {
     /// and cut off: it exits with 1 then. With --json each line is an object.
     #[command(after_help = "Examples:\n  vip events\n  vip events --json")]
     Events,
+    /// Tell what a packet would get now, and why, step by step
+    ///
+    /// The packet is made from addresses, or taken from a file. The decision runs over the tables that are pinned, as root,
+    /// whether a controller runs or not; nothing is sent, counted, remembered or changed.
+    #[command(after_help = "Examples:
+  vip explain --src 192.0.2.7:40000 --dst 10.200.0.1:80 --syn
+  vip explain --src [2001:db8::7]:5353 --dst [fd00:200::1]:53 --proto udp --in eth0
+  vip explain --pcap strange.pcap --count 10 --json")]
+    Explain(explain::Explain),
     /// Read the configuration file again, and make what runs what it says
     ///
     /// What differs is changed without losing a packet: services, members, weights, checks, backends, interfaces. Wishes by

@@ -13,6 +13,7 @@ use vip_userspace::{
 
 pub(crate) use self::{
     differences::{differences, reloaded},
+    explain::explanation,
     flows::flows,
 };
 use self::{
@@ -23,6 +24,7 @@ use self::{
 
 mod differences;
 pub(crate) mod drain;
+mod explain;
 mod flows;
 mod service;
 mod table;

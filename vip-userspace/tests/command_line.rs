@@ -212,11 +212,17 @@ fn without_a_controller_every_verb_that_needs_one_exits_with_3() {
 #[test]
 fn what_reads_pins_alone_says_where_none_are_and_exits_with_3() {
     let directory = directory();
-    let output = run(directory.path(), "flows");
-    assert_eq!((output.status.code(), text(&output.stdout)), (Some(3), ""), "{output:?}");
-    let said = text(&output.stderr);
-    assert!(said.starts_with("error: nothing of instance default is pinned at "), "{said}");
-    assert!(said.contains("\nhelp: start it with `vip run --config FILE`"), "{said}");
+    for arguments in ["flows", "explain --src 192.0.2.7:1 --dst 10.200.0.1:80"] {
+        let output = run(directory.path(), arguments);
+        assert_eq!((output.status.code(), text(&output.stdout)), (Some(3), ""), "{output:?}");
+        let said = text(&output.stderr);
+        assert!(said.starts_with("error: nothing of instance default is pinned at "), "{said}");
+        assert!(said.contains("\nhelp: start it with `vip run --config FILE`"), "{said}");
+    }
+    for arguments in ["explain", "explain --src 192.0.2.7:1", "explain --src 192.0.2.7:1 --dst [fd00::1]:80"]
+    {
+        assert_eq!(run(directory.path(), arguments).status.code(), Some(2), "{arguments}");
+    }
 }
 
 #[test]
@@ -260,6 +266,7 @@ fn help_version_and_completions_are_results() {
         ("completions zsh", "#compdef vip"),
         ("completions zsh", "round-robin\\:\"each member in its turn"),
         ("completions fish", "complete -c vip"),
+        ("explain --help", "vip explain --src 192.0.2.7:40000 --dst 10.200.0.1:80 --syn"),
         ("flows --help", "vip flows --backend b1"),
     ] {
         let output = run(directory.path(), arguments);

@@ -46,6 +46,7 @@ pub(crate) async fn carry_out(cli: Cli, show: Show<'_>) -> Result<Option<Output>
         Verb::Run(run) => return start(&global, run).await.map(|()| None),
         Verb::Check { file } => return check(&file).map(Some),
         Verb::Status => return status(&global, &client).await.map(Some),
+        Verb::Explain(explain) => return explain.carry_out(&global.places()).map(Some),
         Verb::Flows(flows) => return flows.carry_out(&global.places()).map(Some),
         Verb::Events => return super::events::follow(&client, show).await.map(|()| None),
         Verb::Reload(reload) => return reload.carry_out(&client).await.map(Some),

@@ -6,6 +6,7 @@ mod commands;
 mod core;
 mod differences;
 mod drains;
+mod explain;
 mod flows;
 mod lanes;
 mod memory;
@@ -26,6 +27,7 @@ mod tests;
 pub use self::{
     core::{Alarm, Controller, Transition},
     drains::Ended,
+    explain::{Packet, Question, explain},
     flows::Refusals,
     memory::Memory,
     offline::{detach, flows, offline_status},

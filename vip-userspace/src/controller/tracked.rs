@@ -32,9 +32,9 @@ pub struct Wanted {
 /// Whose the numbers are that entries name.
 pub(super) struct Names<'a> {
     intent: &'a Intent,
-    members: BTreeMap<MemberId, MemberKey>,
+    pub(super) members: BTreeMap<MemberId, MemberKey>,
     /// By number: the service, and the first slot of its ring.
-    services: BTreeMap<u32, (&'a Service, u32)>,
+    pub(super) services: BTreeMap<u32, (&'a Service, u32)>,
 }
 
 /// A flow's key, of either family.
@@ -119,7 +119,8 @@ impl<'a> Names<'a> {
     }
 }
 
-fn state(entry: &FlowEntry) -> FlowState {
+/// How far the flow of an entry is.
+pub(super) fn state(entry: &FlowEntry) -> FlowState {
     if entry.is_pending() {
         FlowState::Pending
     } else if entry.state == State::Closing as u32 {

@@ -60,7 +60,7 @@ pub fn flow_entries(places: &Places) -> Result<FlowEntries, DataplaneError> {
     FlowEntries::read(|name| open_table(&pins, name))
 }
 
-fn open_table(pins: &Pins, name: &str) -> Result<Map, DataplaneError> {
+pub(super) fn open_table(pins: &Pins, name: &str) -> Result<Map, DataplaneError> {
     let path = pins.table(name);
     if !path.exists() {
         return Err(DataplaneError::MissingPin(path));

@@ -14,6 +14,7 @@ pub mod object;
 pub mod packet_log;
 mod pins;
 pub mod preflight;
+pub mod rehearsal;
 mod shapes;
 mod xdp_link;
 
@@ -31,6 +32,7 @@ pub use self::{
     inspect::{Inspection, flow_entries, inspect},
     kernel::{Adopted, Attachment, KernelDataplane, check},
     maps::FlowEntries,
+    rehearsal::Rehearsal,
 };
 pub use crate::model::{AttachMode, Capacity, Mode};
 use crate::plan::{Operation, Tables};

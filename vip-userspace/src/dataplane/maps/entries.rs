@@ -28,7 +28,10 @@ pub(super) fn words(table: &'static str, a_value: u32, map: Map) -> Result<Words
 }
 
 /// A table with keys and values of the sizes that its type says.
-pub(super) fn typed<T: TryFrom<Map, Error = MapError>>(table: &'static str, map: Map) -> Result<T> {
+pub(in crate::dataplane) fn typed<T: TryFrom<Map, Error = MapError>>(
+    table: &'static str,
+    map: Map,
+) -> Result<T> {
     T::try_from(map).map_err(failed("open", table))
 }
 
@@ -142,6 +145,9 @@ fn read<T: AnyBitPattern>(value: &impl NoUninit) -> T {
     bytemuck::pod_read_unaligned(bytemuck::bytes_of(value))
 }
 
-pub(super) fn failed(verb: &str, table: &'static str) -> impl FnOnce(MapError) -> DataplaneError {
+pub(in crate::dataplane) fn failed(
+    verb: &str,
+    table: &'static str,
+) -> impl FnOnce(MapError) -> DataplaneError {
     DataplaneError::aya(format!("{verb} table {table}"))
 }

@@ -13,9 +13,8 @@ use vip_common::{
     tables::{InsertCount, Member, MemberCount, Slot, Sweep, Terms, names},
 };
 
-use self::entries::{
-    Prefix, Value, bytes, failed, put, put_wide, size_of_table, station_key, store, typed, words,
-};
+use self::entries::{Prefix, Value, bytes, put, put_wide, size_of_table, station_key, store, words};
+pub(super) use self::entries::{failed, typed};
 pub use self::flows::FlowEntries;
 use super::{Capacity, error::DataplaneError, mapping::Words};
 use crate::plan::Operation;
