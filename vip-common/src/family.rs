@@ -6,7 +6,7 @@ use crate::{
     FlowKey, Frame, Tables, checksum,
     flow::{Flow, Flow4, Flow6},
     headers::{ICMP, ICMPV6, Ipv4, Ipv6},
-    owner::Place,
+    owner::{Found, Place},
     tables::{
         FlowEntry, FlowId4, FlowId6, FragmentId, Service, ServiceKey4, ServiceKey6, WideKey4, WideKey6,
         own_bit4, own_bit6, vip_bit4, vip_bit6,
@@ -71,6 +71,14 @@ pub trait Family {
     fn insert<T: Tables>(tables: &T, id: &Self::FlowId, entry: &FlowEntry, replace: bool) -> bool;
     /// What the flow table says of a flow of a slot that remembers: the word of a [`Found`](crate::Found).
     fn found<T: Tables>(tables: &T, service: &Service, id: &Self::FlowId, place: &Place) -> u64;
+    /// Gives a place to a flow that has none: the word of its owner.
+    fn placed<T: Tables>(
+        tables: &T,
+        service: &Service,
+        id: &Self::FlowId,
+        place: &Place,
+        found: Found,
+    ) -> u64;
     /// The datagram of a fragment. Of IPv6 the protocol does not matter (RFC 8200, section 4.5).
     fn fragment_id(
         source: Self::Address,
@@ -185,6 +193,11 @@ impl Family for V4 {
     #[inline(always)]
     fn found<T: Tables>(tables: &T, service: &Service, id: &FlowId4, place: &Place) -> u64 {
         tables.found4(service, id, place)
+    }
+
+    #[inline(always)]
+    fn placed<T: Tables>(tables: &T, service: &Service, id: &FlowId4, place: &Place, found: Found) -> u64 {
+        tables.placed4(service, id, place, found)
     }
 
     #[inline(always)]
@@ -306,6 +319,11 @@ impl Family for V6 {
     #[inline(always)]
     fn found<T: Tables>(tables: &T, service: &Service, id: &FlowId6, place: &Place) -> u64 {
         tables.found6(service, id, place)
+    }
+
+    #[inline(always)]
+    fn placed<T: Tables>(tables: &T, service: &Service, id: &FlowId6, place: &Place, found: Found) -> u64 {
+        tables.placed6(service, id, place, found)
     }
 
     #[inline(always)]

@@ -50,7 +50,7 @@ pub use flow::{Flow, Flow4, Flow6};
 pub use frame::Frame;
 pub use full::{Branch, branch, full, neighbours};
 pub use hash::{FlowKey, slot_of};
-pub use owner::{Found, Place, found};
+pub use owner::{Found, Place, found, placed};
 pub use rows::{Case, Row};
 
 pub use tables::{MemberId, Tables};

@@ -72,9 +72,7 @@ pub(crate) fn owner_of<I: Family, T: Tables, const PLACES: bool>(
     let place = Place { slot, segment: *segment, index, remembered: remembered.into() };
     let found = Found(I::found(tables, service, &id, &place));
     match found.member() {
-        MemberId::NOBODY if PLACES => {
-            Unplaced::<I, T> { tables, service, id: &id, place: &place, found }.owner()
-        }
+        MemberId::NOBODY if PLACES => Owner::of_word(I::placed(tables, service, &id, &place, found)),
         member => Owner { member, opens: segment.opens },
     }
 }
@@ -143,6 +141,18 @@ pub fn found<I: Family, T: Tables>(tables: &T, service: &Service, id: &I::FlowId
         return Found(slot.current.0.into());
     }
     Found(is_there)
+}
+
+/// Gives a place to a flow that has none: rules 4 and 6. An [`Owner::word`]; in the kernel this is a function of its own.
+#[inline(always)]
+pub fn placed<I: Family, T: Tables>(
+    tables: &T,
+    service: &Service,
+    id: &I::FlowId,
+    place: &Place,
+    found: Found,
+) -> u64 {
+    Unplaced::<I, T> { tables, service, id, place, found }.owner().word()
 }
 
 /// A flow that has an entry.
@@ -249,27 +259,28 @@ impl<I: Family, T: Tables> Unplaced<'_, I, T> {
         let has_older = settled_lives || self.service.on_dead == OnDead::Keep as u8;
         let may_be_new = takes_turns || is_there || !is_merged || !has_older;
         let is_new = (segment.opens && may_be_new) || (takes_turns && !segment.connected);
+        // Rule 15: over its budget a flow is not written, and lives where the ring alone finds it again. An entry that is
+        // there already makes room for itself.
+        let candidate = if is_new { slot.current } else { older };
+        let may_write = remembered != 0
+            && self.is_alive(candidate)
+            && (is_there || self.tables.may_insert(self.service.id, terms));
         // Only who is new, and will be remembered, takes a turn.
-        let turns = takes_turns && is_new && remembered != 0;
-        let newer = if turns { self.turn() } else { slot.current };
+        let newer = if takes_turns && is_new && may_write { self.turn() } else { slot.current };
         // Who drains gets no new flow, though nobody else does either.
         if is_new && matches!(newer, MemberId::NOBODY | MemberId::LOST) {
             return Owner { member: newer, opens: segment.opens };
         }
-        let wanted = if is_new { newer } else { older };
-        // Rule 15: over its budget a flow is not written, and lives where the ring alone finds it again.
-        let may_write =
-            remembered != 0 && self.is_alive(wanted) && self.tables.may_insert(self.service.id, terms);
         if !may_write {
-            let member = if is_new && !settled_lives { slot.current } else { older };
-            return Owner { member, opens: segment.opens };
+            return Owner { member: older, opens: segment.opens };
         }
+        let wanted = if is_new { newer } else { older };
         let state = match (is_new && segment.connected && !is_merged, closes(self.service, &segment)) {
             (true, _) => FlowState::Pending,
             (false, true) => FlowState::Closing,
             (false, false) => FlowState::Firm,
         };
-        let member = self.write(wanted, state);
+        let member = self.write(wanted, state).unwrap_or(older);
         let opens = segment.opens || is_new || (!segment.connected && !is_there);
         Owner { member, opens }
     }
@@ -291,9 +302,10 @@ impl<I: Family, T: Tables> Unplaced<'_, I, T> {
         }
     }
 
-    /// Writes an entry, and says whose the flow is now: of two that are written at once the first one counts.
+    /// Writes an entry, and says whose the flow is now: of two that are written at once the first one counts. `None` where
+    /// the table has no room.
     #[inline(always)]
-    fn write(&self, member: MemberId, state: FlowState) -> MemberId {
+    fn write(&self, member: MemberId, state: FlowState) -> Option<MemberId> {
         let entry = FlowEntry {
             member,
             generation: self.tables.generation(member).unwrap_or_default(),
@@ -302,14 +314,9 @@ impl<I: Family, T: Tables> Unplaced<'_, I, T> {
             seen: tick(self.tables.clock()),
             state: state as u32,
         };
-        if I::insert(self.tables, self.id, &entry, self.found.is_there())
-            || !self.service.has(Service::TAKES_TURNS)
-        {
-            return member;
+        if I::insert(self.tables, self.id, &entry, self.found.is_there()) {
+            return Some(member);
         }
-        match I::entry(self.tables, self.id) {
-            Some(first) => first.flow().member,
-            None => self.place.slot.current,
-        }
+        I::entry(self.tables, self.id).map(|first| first.flow().member)
     }
 }

@@ -237,7 +237,8 @@ pub(crate) fn row_of<I: Family, F: Frame, T: Tables>(
     let Some(vip) = I::vip(tables, case.packet.flow.destination) else {
         return case.gets(Action::pass(Reason::NoVip));
     };
-    let service = service_of::<I, T>(tables, vip, &case.packet);
+    // An echo is the VIP's affair, on its own terms: no service takes it.
+    let service = service_of::<I, T>(tables, vip, &case.packet).filter(|_| case.about != About::Echo);
     let follows = case.about == About::Datagram;
     let terms = if follows { &case.service } else { service.unwrap_or(vip) };
     if case.expired && !terms.has(Service::KEEP_TTL) {
@@ -284,7 +285,7 @@ fn to_service<I: Family, T: Tables>(
         || packet.unknown
         || (about == About::Flow && !packet.has_ports);
     case.service = match service {
-        Some(service) if about != About::Echo => *service,
+        Some(service) => *service,
         _ if is_portless => *vip,
         _ if vip.has(Service::LOCAL) => {
             case.service = *vip;

@@ -10,7 +10,7 @@ use aya_ebpf::{
 };
 use bytemuck::cast;
 use vip_common::{
-    Action, FlowKey, Place, Reason, Tables,
+    Action, FlowKey, Found, Place, Reason, Tables,
     headers::Mac,
     tables::{
         ANSWERS_A_TICK, Egress, EgressId, Entry, FlowEntry, FlowId4, FlowId6, FlowState, FragmentId,
@@ -20,7 +20,7 @@ use vip_common::{
     },
 };
 
-use crate::steps::{director_found4, director_found6};
+use crate::steps::{director_found4, director_found6, director_placed4, director_placed6};
 
 /// `BPF_F_NO_PREALLOC`: a replaced entry lives until its last reader is done, instead of being reused at once.
 const NO_PREALLOC: usize = 1;
@@ -272,8 +272,18 @@ impl Tables for KernelTables {
     }
 
     #[inline(always)]
+    fn placed4(&self, service: &Service, id: &FlowId4, place: &Place, found: Found) -> u64 {
+        director_placed4(service, id, place, found.0)
+    }
+
+    #[inline(always)]
     fn found6(&self, service: &Service, id: &FlowId6, place: &Place) -> u64 {
         director_found6(service, id, place)
+    }
+
+    #[inline(always)]
+    fn placed6(&self, service: &Service, id: &FlowId6, place: &Place, found: Found) -> u64 {
+        director_placed6(service, id, place, found.0)
     }
 
     #[inline(always)]

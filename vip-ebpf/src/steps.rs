@@ -4,7 +4,7 @@
 
 use aya_ebpf::{bindings::xdp_md, programs::XdpContext};
 use vip_common::{
-    Case, Found, Frame as _, Place, Reason, Row, V4, V6, found,
+    Case, Found, Frame as _, Place, Reason, Row, V4, V6, found, placed,
     steps::{self, Inline, Steps, take},
     tables::{FlowId4, FlowId6, Service},
 };
@@ -162,31 +162,43 @@ macro_rules! steps {
     };
 }
 
-/// Defines the flow table's part of a family, under this name.
-macro_rules! found {
-    ($family:ident, $flow_id:ty, $name:ident) => {
-        /// What the flow table says of a flow: a [`Found`].
+/// Defines one of the flow table's parts of a family, under this name.
+macro_rules! flows {
+    ($name:ident($flow_id:ty $(, $more:ident)?), $lost:expr, |$service:ident, $id:ident, $place:ident| $body:expr) => {
         #[unsafe(no_mangle)]
         #[inline(never)]
         pub(crate) extern "C" fn $name(
-            service: *const Service,
-            id: *const $flow_id,
-            place: *const Place,
+            $service: *const Service,
+            $id: *const $flow_id,
+            $place: *const Place,
+            $($more: u64)?
         ) -> u64 {
             // SAFETY: the caller's place and id live on its stack, and its service there or in a map; the kernel checks them to
             // be as long, or null.
-            match unsafe { (service.as_ref(), id.as_ref(), place.as_ref()) } {
-                (Some(service), Some(id), Some(place)) => {
-                    found::<$family, _>(&KernelTables, service, id, place).0
+            match unsafe { ($service.as_ref(), $id.as_ref(), $place.as_ref()) } {
+                (Some($service), Some(id), Some($place)) => {
+                    // Before Linux 6.2 a key for a map must be on the stack of who asks.
+                    let $id = &{ *id };
+                    $body
                 }
-                _ => Found::LOST.0,
+                _ => $lost,
             }
         }
     };
 }
 
-found!(V4, FlowId4, director_found4);
-found!(V6, FlowId6, director_found6);
+flows!(director_found4(FlowId4), Found::LOST.0, |service, id, place| {
+    found::<V4, _>(&KernelTables, service, id, place).0
+});
+flows!(director_found6(FlowId6), Found::LOST.0, |service, id, place| {
+    found::<V6, _>(&KernelTables, service, id, place).0
+});
+flows!(director_placed4(FlowId4, before), Found::LOST.0, |service, id, place| {
+    placed::<V4, _>(&KernelTables, service, id, place, Found(before))
+});
+flows!(director_placed6(FlowId6, before), Found::LOST.0, |service, id, place| {
+    placed::<V6, _>(&KernelTables, service, id, place, Found(before))
+});
 
 steps!(
     V4,

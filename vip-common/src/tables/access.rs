@@ -8,7 +8,7 @@ use crate::{
     FlowKey,
     family::{V4, V6},
     headers::Mac,
-    owner::{Place, found},
+    owner::{Found, Place, found, placed},
 };
 
 /// What the controller published, and what packets left behind.
@@ -83,6 +83,22 @@ pub trait Tables {
         Self: Sized,
     {
         found::<V6, Self>(self, service, id, place).0
+    }
+    /// Gives a place to an IPv4 flow that has none: the word of its owner. A function of its own where that matters.
+    #[inline(always)]
+    fn placed4(&self, service: &Service, id: &FlowId4, place: &Place, found: Found) -> u64
+    where
+        Self: Sized,
+    {
+        placed::<V4, Self>(self, service, id, place, found)
+    }
+    /// Gives a place to an IPv6 flow, as [`placed4`](Tables::placed4).
+    #[inline(always)]
+    fn placed6(&self, service: &Service, id: &FlowId6, place: &Place, found: Found) -> u64
+    where
+        Self: Sized,
+    {
+        placed::<V6, Self>(self, service, id, place, found)
     }
     /// Takes one answer off what this CPU may send in a tick; false if none is left.
     fn may_answer(&self, tick: u32) -> bool;
