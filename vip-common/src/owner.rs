@@ -143,7 +143,8 @@ pub fn found<I: Family, T: Tables>(tables: &T, service: &Service, id: &I::FlowId
     Found(is_there)
 }
 
-/// Gives a place to a flow that has none: rules 4 and 6. An [`Owner::word`]; in the kernel this is a function of its own.
+/// Gives a place to a flow that has none: rules 4 and 6. The word of its owner; in the kernel this is a
+/// function of its own.
 #[inline(always)]
 pub fn placed<I: Family, T: Tables>(
     tables: &T,

@@ -10,6 +10,7 @@ mod frame;
 use aya_ebpf::{
     bindings::xdp_action,
     btf_maps::{Array, HashMap, LruHashMap, PerCpuArray, ProgramArray},
+    helpers::bpf_ktime_get_coarse_ns,
     macros::{btf_map, xdp},
     programs::XdpContext,
 };
@@ -18,7 +19,7 @@ use vip_common::{
     Frame,
     headers::{ETHERTYPE_IPV4, Ethernet, Ipv4, Mac},
     measure::{Drive, FloorMacs, TEMPLATE_LEN, TEMPLATE_PARTS},
-    tables::{FlowEntry, FlowId4},
+    tables::{FlowEntry, FlowId4, MemberEntry, Terms, tick},
 };
 
 use crate::frame::XdpFrame;
@@ -31,6 +32,10 @@ static NEXT_FLOW: Array<u32, 1> = Array::new();
 static TARGETS: ProgramArray<64> = ProgramArray::new();
 #[btf_map]
 static LOOKED_UP: LruHashMap<FlowId4, FlowEntry, { 1 << 21 }> = LruHashMap::new();
+#[btf_map]
+static LOOKED_TERMS: Array<Terms, 16> = Array::new();
+#[btf_map]
+static LOOKED_MEMBERS: Array<MemberEntry, 16> = Array::new();
 #[btf_map]
 static FLOOR_VIPS: HashMap<u32, FloorMacs, 1024> = HashMap::new();
 #[btf_map]
@@ -105,11 +110,46 @@ fn headers(frame: &XdpFrame<'_>) -> Option<(Ethernet, Ipv4)> {
 #[xdp(frags)]
 #[expect(clippy::needless_pass_by_value, reason = "`#[xdp]` calls it so")]
 fn look_up(context: XdpContext) -> u32 {
-    look_up_of(&mut XdpFrame::new(&context)).unwrap_or(xdp_action::XDP_PASS)
+    look_up_of::<ENTRY>(&mut XdpFrame::new(&context)).unwrap_or(xdp_action::XDP_PASS)
+}
+
+/// The same, and the entry's age by the clock.
+#[xdp(frags)]
+#[expect(clippy::needless_pass_by_value, reason = "`#[xdp]` calls it so")]
+fn look_up_age(context: XdpContext) -> u32 {
+    look_up_of::<AGE>(&mut XdpFrame::new(&context)).unwrap_or(xdp_action::XDP_PASS)
+}
+
+/// The same, and the terms of a service, the generation and the state of the entry's member.
+#[xdp(frags)]
+#[expect(clippy::needless_pass_by_value, reason = "`#[xdp]` calls it so")]
+fn look_up_member(context: XdpContext) -> u32 {
+    look_up_of::<MEMBER>(&mut XdpFrame::new(&context)).unwrap_or(xdp_action::XDP_PASS)
+}
+
+/// How much is looked at: the entry alone, its age as well, its member as well.
+const ENTRY: u8 = 0;
+const AGE: u8 = 1;
+const MEMBER: u8 = 2;
+
+/// What the rules look at beside the entry, so that nothing of it can be left out: a byte of it.
+#[inline(always)]
+fn looked_at<const MORE: u8>(flow: &FlowEntry) -> Option<u8> {
+    // SAFETY: the helper has no condition.
+    #[expect(unsafe_code, reason = "a helper of the kernel")]
+    let now = tick(unsafe { bpf_ktime_get_coarse_ns() });
+    if MORE == AGE {
+        return Some(u8::from(flow.is_over(now, 120)));
+    }
+    let terms = LOOKED_TERMS.get(1)?;
+    let generation = LOOKED_MEMBERS.get(flow.member.0)?.generation;
+    let member = LOOKED_MEMBERS.get(flow.member.0)?.member;
+    let is_its = generation == flow.generation && !flow.is_over(now, terms.idle) && member.is_alive();
+    Some(u8::from(is_its) + u8::from(flow.is_stale(now, terms.idle)))
 }
 
 #[inline(always)]
-fn look_up_of(frame: &mut XdpFrame<'_>) -> Option<u32> {
+fn look_up_of<const MORE: u8>(frame: &mut XdpFrame<'_>) -> Option<u32> {
     let (ethernet, ip) = headers(frame)?;
     let [source_port, port] = frame.read::<[[u8; 2]; 2]>(size_of::<Ethernet>() + size_of::<Ipv4>())?;
     let flow = FlowId4 { source: ip.source, source_port, port, scope: 1 << 8 | u32::from(ip.protocol) };
@@ -117,8 +157,11 @@ fn look_up_of(frame: &mut XdpFrame<'_>) -> Option<u32> {
         #[expect(unsafe_code, reason = "a look-up in a hash map")]
         Some(entry) => {
             // SAFETY: the value stays readable while this program runs.
-            let [low, ..] = unsafe { (*entry).member.0 }.to_le_bytes();
-            [[low; 6], ethernet.destination]
+            let [low, more] = unsafe {
+                let [low, ..] = (*entry).member.0.to_le_bytes();
+                [low, if MORE == ENTRY { 0 } else { looked_at::<MORE>(&entry.read_volatile())? }]
+            };
+            [[low ^ more; 6], ethernet.destination]
         }
         None => {
             let _ = LOOKED_UP.insert(flow, FlowEntry::zeroed(), 0);

@@ -257,7 +257,7 @@ impl Wire {
 pub fn live_bar(rows: &[LiveRow]) -> Option<Bar> {
     let sent = rows.iter().filter(|row| row.scenario.starts_with("live-socket"));
     let worst = sent.map(|row| row.ratio).min_by(f64::total_cmp)?;
-    Some(Bar { name: "live through a veth, over a bare XDP_TX", limit: Limit::AtLeast(0.9), figure: worst })
+    Some(Bar { name: "live by a socket, over a bare XDP_TX", limit: Limit::AtLeast(0.9), figure: worst })
 }
 
 fn named<'a>(object: &'a mut Ebpf, name: &str) -> Result<&'a mut Xdp> {

@@ -71,7 +71,7 @@ impl Rig {
         let one = started(&small(0), 64)?;
         let many = started(&small(MANY), 64)?;
         let mut measure = EbpfLoader::new().load(object::MEASURE).context("load the object vip-measure")?;
-        for name in ["driver", "floor", "bare", "look_up"] {
+        for name in ["driver", "floor", "bare", "look_up", "look_up_age", "look_up_member"] {
             let program: &mut Xdp =
                 measure.program_mut(name).with_context(|| format!("the object has no {name}"))?.try_into()?;
             program.load().with_context(|| format!("load the program {name}"))?;
@@ -84,6 +84,8 @@ impl Rig {
             (Target::Floor, program(&measure, "floor")?.fd()?.try_clone()?),
             (Target::Director, program(&director, "director")?.fd()?.try_clone()?),
             (Target::LookUp, program(&measure, "look_up")?.fd()?.try_clone()?),
+            (Target::LookUpAge, program(&measure, "look_up_age")?.fd()?.try_clone()?),
+            (Target::LookUpMember, program(&measure, "look_up_member")?.fd()?.try_clone()?),
             (Target::Tracked, program(&tracked, "director")?.fd()?.try_clone()?),
             (Target::Short, program(&short, "director")?.fd()?.try_clone()?),
             (Target::Many, program(&many, "director")?.fd()?.try_clone()?),

@@ -35,6 +35,10 @@ pub enum Target {
     Director,
     /// The floor with a look-up of the flow in an LRU hash instead of that of the VIP.
     LookUp,
+    /// The same, and the age of what is found.
+    LookUpAge,
+    /// The same, and the member that it names.
+    LookUpMember,
     /// A director all of whose slots remember: every packet is looked up in the flow table.
     Tracked,
     /// The same, with a flow table that has room for few: hardly any packet finds its flow there, and each is written.
@@ -102,6 +106,8 @@ pub fn all() -> Vec<Scenario> {
         ("tcp-v6-lru-hit", Packet::to6(VIP6).tcp(WEB).frame()),
     ];
     add((LOOK_UP, Target::LookUp, Verb::Transmit), &FLOWS, established());
+    add(("lru-look-up-age", Target::LookUpAge, Verb::Transmit), &FEW, established());
+    add(("lru-look-up-member", Target::LookUpMember, Verb::Transmit), &FEW, established());
     for (name, frame) in remembered {
         // UDP shares its table with TCP, whose million flows leave room for few more.
         let flows = if name.starts_with("udp") { &FLOWS[..2] } else { &FLOWS };
