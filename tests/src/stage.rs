@@ -9,10 +9,11 @@ use std::{
 };
 
 use anyhow::Result;
+use aya::Ebpf;
 use vip_userspace::control::protocol::{MemberStatus, Status};
 
 use crate::{
-    net::{Host, Nginx, Signal, Topology, TopologyBuilder, run, scaled, wait_for},
+    net::{Host, Nginx, Signal, Topology, TopologyBuilder, accept_xdp, run, scaled, wait_for},
     program::{Controller, Vip},
 };
 
@@ -191,6 +192,31 @@ check = {{ http = \"/\", interval = \"{interval}ms\", timeout = \"{timeout}ms\",
             text += &format!("\n[backend.{}]\naddress = {}\n", host.name, quoted(&[&ipv4, &ipv6]));
         }
         text
+    }
+
+    /// Lays a second cable between the director and a backend, from `eth1` to `eth1`, with the networks of
+    /// [`Self::config_by_second_cable`]. What the director sends by it arrives while the value lives.
+    ///
+    /// # Errors
+    /// An interface can't be made.
+    pub fn lay_second_cable(&self, backend: usize) -> Result<Ebpf> {
+        let (director, far) = (&self.topology.director.namespace, &self.topology.backends[backend].namespace);
+        director.ip(&[
+            &format!("link add eth1 type veth peer name eth1 netns {}", far.name()),
+            "address add 10.78.0.1/24 dev eth1",
+            "address add fd78::1/64 dev eth1 nodad",
+            "link set eth1 up",
+        ])?;
+        far.ip(&["address add 10.78.0.2/24 dev eth1", "address add fd78::2/64 dev eth1 nodad"])?;
+        far.ip(&["link set eth1 up"])?;
+        run(far.command("ethtool").args(["-K", "eth1", "tx", "off", "txvlan", "off"]))?;
+        accept_xdp(far, "eth1")
+    }
+
+    /// [`Self::config`], with the second backend behind its second cable.
+    #[must_use]
+    pub fn config_by_second_cable(&self) -> String {
+        self.config().replace("10.77.0.102", "10.78.0.2").replace("fd77::102", "fd78::2")
     }
 
     /// Where clients find the services.

@@ -5,7 +5,7 @@ use std::{fs, time::Duration};
 use anyhow::Result;
 use vip_tests::{
     load::Load,
-    net::{Signal, Topology, accept_xdp, run, wait_for},
+    net::{Signal, Topology, run, wait_for},
     stage::Stage,
 };
 use vip_userspace::{control::Status, dataplane::Mode};
@@ -129,21 +129,8 @@ fn a_way_out_that_frames_could_not_leave_by_is_refused_by_name() -> Result<()> {
 #[test]
 fn a_backend_behind_another_interface_gets_its_packets_by_it() -> Result<()> {
     let mut stage = Stage::build(Topology::builder().backends(2))?;
-    let (director, far) = (&stage.topology.director.namespace, &stage.topology.backends[1].namespace);
-    director.ip(&[
-        &format!("link add eth1 type veth peer name eth1 netns {}", far.name()),
-        "address add 10.78.0.1/24 dev eth1",
-        "address add fd78::1/64 dev eth1 nodad",
-        "link set eth1 up",
-    ])?;
-    far.ip(&[
-        "address add 10.78.0.2/24 dev eth1",
-        "address add fd78::2/64 dev eth1 nodad",
-        "link set eth1 up",
-    ])?;
-    run(far.command("ethtool").args(["-K", "eth1", "tx", "off", "txvlan", "off"]))?;
-    let _accepted = accept_xdp(far, "eth1")?;
-    let config = stage.config().replace("10.77.0.102", "10.78.0.2").replace("fd77::102", "fd78::2");
+    let _accepted = stage.lay_second_cable(1)?;
+    let config = stage.config_by_second_cable();
     stage.vip.configure(&format!("egress-interfaces = [\"eth1\"]\n{config}"))?;
     stage.start()?;
     stage.wait_for("the members to be in", |status| {
@@ -209,26 +196,9 @@ fn a_start_that_is_refused_leaves_the_nic_as_it_was() -> Result<()> {
 #[test]
 fn an_interface_that_is_removed_and_made_again_is_attached_to_again() -> Result<()> {
     let mut stage = Stage::build(Topology::builder().backends(2))?;
-    let cable = |stage: &Stage| -> Result<()> {
-        let (director, far) = (&stage.topology.director.namespace, &stage.topology.backends[1].namespace);
-        director.ip(&[
-            &format!("link add eth1 type veth peer name eth1 netns {}", far.name()),
-            "address add 10.78.0.1/24 dev eth1",
-            "address add fd78::1/64 dev eth1 nodad",
-            "link set eth1 up",
-        ])?;
-        far.ip(&[
-            "address add 10.78.0.2/24 dev eth1",
-            "address add fd78::2/64 dev eth1 nodad",
-            "link set eth1 up",
-        ])?;
-        run(far.command("ethtool").args(["-K", "eth1", "tx", "off", "txvlan", "off"]))?;
-        Ok(())
-    };
     let has = |status: &Status, name: &str| status.interfaces.iter().any(|port| port.name == name);
-    cable(&stage)?;
-    let accepted = accept_xdp(&stage.topology.backends[1].namespace, "eth1")?;
-    let config = stage.config().replace("10.77.0.102", "10.78.0.2").replace("fd77::102", "fd78::2");
+    let accepted = stage.lay_second_cable(1)?;
+    let config = stage.config_by_second_cable();
     stage.vip.configure(&config.replace("[\"eth0\"]", "[\"eth0\", \"eth1\"]"))?;
     stage.start()?;
     let both_are_in = |status: &Status| status.services.iter().all(|service| service.eligible == 2);
@@ -243,8 +213,7 @@ fn an_interface_that_is_removed_and_made_again_is_attached_to_again() -> Result<
     drop(accepted);
     director.ip(&["link delete eth1"])?;
     stage.wait_for("it to be told as gone", |status| !has(status, "eth1") && !both_are_in(status))?;
-    cable(&stage)?;
-    let _accepted = accept_xdp(&stage.topology.backends[1].namespace, "eth1")?;
+    let _accepted = stage.lay_second_cable(1)?;
     stage.wait_for("the members to be in again", |status| has(status, "eth1") && both_are_in(status))?;
     let load = Load::start(&stage.topology.clients[0].namespace)?;
     let burst = load.burst(&stage.services(), 40);

@@ -176,8 +176,9 @@ impl<I: Layout + Echo + Resets, F: Frame, T: Tables> Steps<I> for Inline<'_, F, 
 /// [`Steps::owner`], which needs no frame.
 #[inline(always)]
 pub fn owner<I: Family, T: Tables>(tables: &T, case: &Case<I::Address>) -> u64 {
-    let Packet { flow, segment, .. } = &case.packet;
+    let Packet { flow, segment, part, .. } = &case.packet;
     let Owner { member, opens } =
         owner_of::<I, T, true>(tables, &case.service, flow, segment, case.remembered);
-    Owner { member, opens: opens && case.remembered }.word()
+    // A later fragment may come first, and then is remembered; what it belongs to, a SYN or not, it does not say.
+    Owner { member, opens: opens && case.remembered && *part != Part::Later }.word()
 }
