@@ -272,10 +272,11 @@ impl<I: Family, T: Tables> Unplaced<'_, I, T> {
         if is_new && matches!(newer, MemberId::NOBODY | MemberId::LOST) {
             return Owner { member: newer, opens: segment.opens };
         }
-        if !may_write {
+        let wanted = if is_new { newer } else { older };
+        // Turns may name somebody else than the slot does: who is dead, or nobody that is known, is never written.
+        if !may_write || !self.is_alive(wanted) {
             return Owner { member: older, opens: segment.opens };
         }
-        let wanted = if is_new { newer } else { older };
         let state = match (is_new && segment.connected && !is_merged, closes(self.service, &segment)) {
             (true, _) => FlowState::Pending,
             (false, true) => FlowState::Closing,
