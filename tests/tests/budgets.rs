@@ -1,9 +1,9 @@
 //! What a service may write to the flow table, and what becomes of who is over it; and whose terms an echo is on.
 
 use vip_common::{
-    Action, Reason, Verb, direct,
+    Action, MemberId, Reason, Verb, direct,
     host::{HostFrame, HostTables},
-    tables::{Service, ServiceKey4, WideKey4},
+    tables::{Service, ServiceKey4, Slot, WideKey4},
 };
 use vip_tests::{
     packet::{Packet, layers::segment},
@@ -57,6 +57,18 @@ fn who_is_refused_takes_no_turn() {
         decided(&Packet::to4(VIP4).from_port(port).udp(TURNS).frame(), &tables);
     }
     assert!(tables.turns.borrow().is_empty(), "{:?}", tables.turns.borrow());
+}
+
+#[test]
+fn a_turn_that_names_nobody_who_is_known_is_not_written() {
+    let mut tables = allowing(10);
+    let key = ServiceKey4 { vip: VIP4, port: TURNS.to_be_bytes(), protocol: 6, zero: 0 };
+    let service = tables.services4.get(&key).copied().expect("the service");
+    for turn in 0..service.turns_size {
+        tables.rings[(service.turns_first + turn) as usize] = Slot::of(MemberId(9999));
+    }
+    decided(&tcp(7000, TURNS, SYN, 1000), &tables);
+    assert!(tables.flows4.borrow().is_empty(), "{:?}", tables.flows4.borrow());
 }
 
 #[test]
