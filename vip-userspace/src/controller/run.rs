@@ -282,12 +282,6 @@ impl Loop {
             let known =
                 self.controller.world().checked.get(&member).and_then(|checked| checked.cause.as_ref());
             let cause = bouncing::cause_after(known, cause);
-            if cause.as_ref().is_some_and(Cause::is_silence) {
-                let backend = self.controller.world().intent.backends().get(&member.1);
-                if let Some(address) = backend.and_then(|backend| backend.address_for(target.ip())) {
-                    self.net.watcher.doubt(address);
-                }
-            }
             self.controller.verdict(member, health, cause);
         }
     }

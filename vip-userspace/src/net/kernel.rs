@@ -125,27 +125,10 @@ impl Kernel {
     ///
     /// It is marked as ours, and as learned elsewhere so that it outlives the cleaning of a full table.
     pub(super) async fn manage(&self, ifindex: u32, address: IpAddr) -> Result<(), NetError> {
-        self.keep(ifindex, address, NeighbourState::None, Some(NeighbourExtFlags::Managed)).await
-    }
-
-    /// Has the kernel ask a managed neighbour at once whether it is still there, instead of when its last answer is old. The
-    /// state of a managed entry can't be set: for a moment it is none.
-    pub(super) async fn doubt(&self, ifindex: u32, address: IpAddr) -> Result<(), NetError> {
-        self.keep(ifindex, address, NeighbourState::Probe, None).await?;
-        self.manage(ifindex, address).await
-    }
-
-    async fn keep(
-        &self,
-        ifindex: u32,
-        address: IpAddr,
-        state: NeighbourState,
-        managed: Option<NeighbourExtFlags>,
-    ) -> Result<(), NetError> {
         let mut entry = about(ifindex, address);
-        entry.header.state = state;
+        entry.header.state = NeighbourState::None;
         entry.header.flags = NeighbourFlags::ExtLearned;
-        entry.attributes.extend(managed.map(NeighbourAttribute::ExtFlags));
+        entry.attributes.push(NeighbourAttribute::ExtFlags(NeighbourExtFlags::Managed));
         entry.attributes.push(NeighbourAttribute::Protocol(RouteProtocol::Other(OWNER)));
         let flags = NLM_F_ACK | NLM_F_CREATE | NLM_F_REPLACE;
         match self.one(Message::NewNeighbour(entry), flags, "manage a neighbour").await? {

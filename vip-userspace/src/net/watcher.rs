@@ -37,7 +37,6 @@ const WAITING: usize = 256;
 #[derive(Debug)]
 pub struct Watcher {
     wanted: watch::Sender<BTreeSet<IpAddr>>,
-    doubts: mpsc::Sender<IpAddr>,
     /// Whether there is an address that is watched.
     keeps: watch::Receiver<bool>,
     task: AbortHandle,
@@ -65,11 +64,10 @@ impl Watcher {
         let kernel = Kernel::connect()?;
         let (wanted, changes) = watch::channel(BTreeSet::new());
         let (news, receiver) = mpsc::channel(WAITING);
-        let (doubts, doubted) = mpsc::channel(WAITING);
         let (keeping, keeps) = watch::channel(false);
         let watch = Watch { kernel, links: Links::default(), places: BTreeMap::new(), keeping, news };
-        let task = tokio::spawn(watch.run(events, changes, doubted)).abort_handle();
-        Ok((Self { wanted, doubts, keeps, task }, receiver))
+        let task = tokio::spawn(watch.run(events, changes)).abort_handle();
+        Ok((Self { wanted, keeps, task }, receiver))
     }
 
     /// Makes the watched addresses those of `wanted`. What is known of the ones that stay is kept and not told again;
@@ -80,12 +78,6 @@ impl Watcher {
             *watched = wanted;
             differs
         });
-    }
-
-    /// A watched address does not answer: is there anybody still? The kernel asks at once.
-    pub fn doubt(&self, address: IpAddr) {
-        // Where so many wait, one more makes no difference.
-        let _ = self.doubts.try_send(address);
     }
 
     /// Watches nothing any more, and waits until the kernel will not be asked to look after anything: what
@@ -169,13 +161,8 @@ struct Watched {
 }
 
 impl Watch {
-    async fn run(
-        mut self,
-        events: Events,
-        changes: watch::Receiver<BTreeSet<IpAddr>>,
-        doubts: mpsc::Receiver<IpAddr>,
-    ) {
-        if let Err(End::Failed(error)) = self.follow(&events, changes, doubts).await {
+    async fn run(mut self, events: Events, changes: watch::Receiver<BTreeSet<IpAddr>>) {
+        if let Err(End::Failed(error)) = self.follow(&events, changes).await {
             let _ = self.news.send(Err(error)).await;
         }
     }
@@ -184,7 +171,6 @@ impl Watch {
         &mut self,
         events: &Events,
         mut changes: watch::Receiver<BTreeSet<IpAddr>>,
-        mut doubts: mpsc::Receiver<IpAddr>,
     ) -> Result<(), End> {
         let mut nudges = interval(NUDGE);
         nudges.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -217,7 +203,6 @@ impl Watch {
                 _ = nudges.tick(), if self.places.values().any(|watched| watched.unsettled) => {
                     self.nudge().await?;
                 }
-                Some(address) = doubts.recv() => self.doubt(address).await?,
                 _ = glances.tick() => self.glance().await?,
                 () = self.news.closed() => return Err(End::Unheard),
             }
@@ -270,19 +255,6 @@ impl Watch {
                 self.links.apply(&lost);
                 self.tell(lost).await?;
             }
-        }
-        Ok(())
-    }
-
-    async fn doubt(&self, address: IpAddr) -> Result<(), End> {
-        let Some(watched) = self.places.get(&address) else { return Ok(()) };
-        if let Some(ifindex) = watched.place.egress()
-            && let Some(entry) = self.kernel.neighbour(ifindex, address).await?
-            && care(&entry) == Care::Ours
-            && matches!(sight(&entry), Sight::At(_))
-        {
-            // Refused, it is found out later.
-            let _ = self.kernel.doubt(ifindex, address).await;
         }
         Ok(())
     }
