@@ -69,7 +69,8 @@ fn a_death_fails_only_requests_to_the_dead_and_only_until_it_is_noticed() -> Res
     let status = stage.status()?;
     for member in members(&status, "backend2") {
         let why = member.why_not.as_ref().map(|why| why.words.clone()).unwrap_or_default();
-        assert!(why.starts_with("down: "), "{why}");
+        // Its check fails, and soon nobody answers for its address either.
+        assert!(why.starts_with("down: ") || why.starts_with("no neighbour: "), "{why}");
         assert_eq!(member.slots, 0);
     }
     Ok(())

@@ -6,7 +6,7 @@ use anyhow::Result;
 use vip_tests::{
     load::Load,
     net::{DEFAULT_VIPS, Seen, Tap, Topology, scaled, wait_for},
-    stage::{Stage, members},
+    stage::{Stage, is_in, members},
 };
 use vip_userspace::{
     control::Status,
@@ -110,5 +110,54 @@ fn another_mac_of_a_backend_reaches_its_live_connections_within_50_ms() -> Resul
         late <= usize::from(CHANGES) / 4,
         "{late} of {CHANGES} took longer than {TO_AN_OLD_MAC:?}: {took:?}"
     );
+    Ok(())
+}
+
+const FAILURES: usize = 10;
+/// How long a neighbour that has failed may be sent packets.
+const TO_A_FAILED_ONE: Duration = Duration::from_secs(1);
+
+/// No check looks at the backends.
+fn unchecked(config: &str) -> String {
+    config.lines().filter(|line| !line.starts_with("check = ")).flat_map(|line| [line, "\n"]).collect()
+}
+
+#[test]
+#[expect(clippy::print_stdout, reason = "the times are what the story tells")]
+fn a_neighbour_that_fails_takes_its_backends_out_within_a_second_unchecked() -> Result<()> {
+    let mut stage = Stage::build(Topology::builder().backends(2))?;
+    stage.vip.configure(&unchecked(&stage.config()))?;
+    stage.start()?;
+    let (director, backend) = (stage.topology.director.mac, stage.topology.backends[1].mac);
+    let load = Load::start(&stage.topology.clients[0].namespace)?;
+    let vips = stage.topology.vips.clone();
+    let mut took = Vec::new();
+    for _ in 0..FAILURES {
+        stage.wait_for("it to be in", |status| is_in(status, "backend2"))?;
+        let stream = load.stream(&stage.services(), 100);
+        let vips = vips.clone();
+        let tap = Tap::start(stage.topology.switch(), move |seen| {
+            seen.from_mac == director && seen.to_mac == backend && vips.contains(&seen.to)
+        })?;
+        wait_for("packets to it", SOON, || tap.seen().is_ok_and(|seen| seen.len() > 10))?;
+        let before = Instant::now();
+        stage.topology.unplug(&stage.topology.backends[1])?;
+        stage.wait_for("it to be out", |status| has_no_mac(status, "backend2"))?;
+        let since = load.requests().len();
+        wait_for("others to be asked", SOON, || load.requests().len() > since + 20)?;
+        drop(stream);
+        let last = tap.seen()?.iter().map(|seen| seen.at).max();
+        took.push(last.unwrap_or(before).saturating_duration_since(before));
+        let known: Vec<_> = members(&stage.status()?, "backend1").map(|member| member.eligible).collect();
+        assert!(known.iter().all(|eligible| *eligible), "the other one answers: {known:?}");
+        stage.topology.plug(&stage.topology.backends[1])?;
+    }
+    took.sort_unstable();
+    println!(
+        "from a failure to the last packet, in ms: {:?}",
+        took.iter().map(Duration::as_millis).collect::<Vec<_>>()
+    );
+    let late = took.iter().filter(|took| **took > scaled(TO_A_FAILED_ONE)).count();
+    assert!(late == 0, "{late} of {FAILURES} took longer than {TO_A_FAILED_ONE:?}: {took:?}");
     Ok(())
 }

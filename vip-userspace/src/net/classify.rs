@@ -68,6 +68,16 @@ pub fn way(answer: &RouteMessage) -> Result<Way, NoNeighbour> {
     way
 }
 
+/// Reads which address of this box packets to there come from, out of the answer to "which way to this address".
+#[must_use]
+pub fn source(answer: &RouteMessage) -> Option<IpAddr> {
+    answer.attributes.iter().find_map(|attribute| match attribute {
+        RouteAttribute::PrefSource(RouteAddress::Inet(own)) => Some(IpAddr::V4(*own)),
+        RouteAttribute::PrefSource(RouteAddress::Inet6(own)) => Some(IpAddr::V6(*own)),
+        _ => None,
+    })
+}
+
 fn behind(gateway: impl Into<IpAddr>) -> Result<Way, NoNeighbour> {
     Err(NoNeighbour::NotOnLink { gateway: gateway.into() })
 }

@@ -21,12 +21,20 @@ use tokio::task::AbortHandle;
 
 use super::{
     Link, NetError,
-    classify::{Care, OWNER, Way, care, subject, way},
+    classify::{Care, OWNER, Way, care, source, subject, way},
 };
 use crate::model::NoNeighbour;
 
 /// Errors of a route look-up that are an answer (net/ipv4/fib_semantics.c, `fib_props`; net/ipv6/route.c).
 const NO_ROUTE: [i32; 5] = [libc::ENETUNREACH, libc::EHOSTUNREACH, libc::EACCES, libc::EINVAL, libc::ESRCH];
+
+/// How an address is reached.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(super) struct Route {
+    pub(super) way: Result<Way, NoNeighbour>,
+    /// The address of this box that packets to there come from.
+    pub(super) source: Option<IpAddr>,
+}
 
 /// A connection to the kernel for questions. It ends when dropped.
 #[derive(Debug)]
@@ -88,18 +96,17 @@ impl Kernel {
         Ok(addresses)
     }
 
-    /// The way to an address.
-    pub(super) async fn route(&self, address: IpAddr) -> Result<Result<Way, NoNeighbour>, NetError> {
+    /// The way to an address, and which of its own this box sends from there.
+    pub(super) async fn route(&self, address: IpAddr) -> Result<Route, NetError> {
+        let none = Route { way: Err(NoNeighbour::NoRoute), source: None };
         let mut question = RouteMessage::default();
         question.header.address_family = family(address);
         question.header.destination_prefix_length = if address.is_ipv4() { 32 } else { 128 };
         question.attributes = vec![RouteAttribute::Destination(address.into())];
         match self.one(Message::GetRoute(question), 0, "look up a route").await? {
-            Ok(Some(Message::NewRoute(answer))) => Ok(way(&answer)),
-            Ok(_) => Ok(Err(NoNeighbour::NoRoute)),
-            Err(error) if error.raw_os_error().is_some_and(|code| NO_ROUTE.contains(&code)) => {
-                Ok(Err(NoNeighbour::NoRoute))
-            }
+            Ok(Some(Message::NewRoute(answer))) => Ok(Route { way: way(&answer), source: source(&answer) }),
+            Ok(_) => Ok(none),
+            Err(error) if error.raw_os_error().is_some_and(|code| NO_ROUTE.contains(&code)) => Ok(none),
             Err(source) => Err(refused(format!("look up the route to {address}"), source)),
         }
     }

@@ -1,7 +1,7 @@
 //! The kernel's view of the links: interfaces, and where backends are on them. It tells what is; which of it
 //! matters to a service it does not know.
 //!
-//! [`classify`] and [`place`] are pure; [`watcher`] keeps asking the kernel, [`owners`] the link; [`groups`] lets neighbour solicitations
+//! [`classify`] and [`place`] are pure; [`watcher`] keeps asking the kernel, [`owners`] and `reach` the link; [`groups`] lets neighbour solicitations
 //! for VIPs in, [`offload`] keeps NICs from taking tags off. Sockets are made in the network namespace of the calling thread.
 
 pub mod classify;
@@ -14,6 +14,7 @@ pub mod link;
 pub mod offload;
 pub mod owners;
 pub mod place;
+mod reach;
 pub mod watcher;
 
 use std::{io, net::IpAddr};

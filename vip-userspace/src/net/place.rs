@@ -8,12 +8,15 @@ use crate::model::{Neighbour, NoNeighbour, Place};
 pub struct Finder {
     way: Result<Way, NoNeighbour>,
     sight: Sight,
+    /// It does not answer at its MAC.
+    is_silent: bool,
     told: Result<Place, NoNeighbour>,
 }
 
 impl Default for Finder {
     fn default() -> Self {
-        Self { way: Err(NoNeighbour::Pending), sight: Sight::Open, told: Err(NoNeighbour::Pending) }
+        let (way, told) = (Err(NoNeighbour::Pending), Err(NoNeighbour::Pending));
+        Self { way, sight: Sight::Open, is_silent: false, told }
     }
 }
 
@@ -43,12 +46,21 @@ impl Finder {
         }
     }
 
+    /// Takes whether it has fallen silent where it is. The kernel may take half a minute to see that.
+    pub const fn silence(&mut self, is_silent: bool) {
+        self.is_silent = is_silent;
+    }
+
     /// Where it is now, if that was not told yet. `name` names an interface by its index.
     pub fn news(&mut self, name: impl FnOnce(u32) -> String) -> Option<Result<Place, NoNeighbour>> {
         let now = self.way.clone().and_then(|way| match (way, self.sight) {
             (Way::Here, _) => Ok(Place::Here),
-            (Way::Out(ifindex), Sight::At(mac)) => Ok(Place::Link(Neighbour { mac, ifindex })),
-            (Way::Out(ifindex), Sight::Silent) => Err(NoNeighbour::NoMac { interface: name(ifindex) }),
+            (Way::Out(ifindex), Sight::At(mac)) if !self.is_silent => {
+                Ok(Place::Link(Neighbour { mac, ifindex }))
+            }
+            (Way::Out(ifindex), Sight::At(_) | Sight::Silent) => {
+                Err(NoNeighbour::NoMac { interface: name(ifindex) })
+            }
             (Way::Out(_), Sight::Open) => Err(NoNeighbour::Pending),
         });
         (self.told != now).then(|| {
@@ -98,6 +110,17 @@ mod tests {
         assert_eq!(news(&mut finder), None);
         finder.see(Sight::Silent);
         assert!(matches!(news(&mut finder), Some(Err(NoNeighbour::NoMac { .. }))));
+    }
+
+    #[test]
+    fn who_falls_silent_is_told_and_told_again_once_he_answers() {
+        let mut finder = found();
+        finder.silence(true);
+        assert_eq!(news(&mut finder), Some(Err(NoNeighbour::NoMac { interface: "eth7".to_owned() })));
+        finder.see(Sight::At(MAC));
+        assert_eq!(news(&mut finder), None, "the kernel does not know yet");
+        finder.silence(false);
+        assert_eq!(news(&mut finder), Some(Ok(Place::Link(Neighbour { mac: MAC, ifindex: 7 }))));
     }
 
     #[test]

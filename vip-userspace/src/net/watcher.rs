@@ -19,6 +19,7 @@ use super::{
     events::{Events, Hint},
     kernel::Kernel,
     place::Finder,
+    reach::{Finding, Reach, Target},
 };
 use crate::model::NoNeighbour;
 
@@ -65,8 +66,9 @@ impl Watcher {
         let (wanted, changes) = watch::channel(BTreeSet::new());
         let (news, receiver) = mpsc::channel(WAITING);
         let (keeping, keeps) = watch::channel(false);
-        let watch = Watch { kernel, links: Links::default(), places: BTreeMap::new(), keeping, news };
-        let task = tokio::spawn(watch.run(events, changes)).abort_handle();
+        let (reach, findings) = Reach::start();
+        let watch = Watch { kernel, reach, links: Links::default(), places: BTreeMap::new(), keeping, news };
+        let task = tokio::spawn(watch.run(events, changes, findings)).abort_handle();
         Ok((Self { wanted, keeps, task }, receiver))
     }
 
@@ -99,7 +101,7 @@ pub async fn routes(
     let kernel = Kernel::connect()?;
     let mut routes = BTreeMap::new();
     for address in addresses {
-        routes.insert(address, kernel.route(address).await?);
+        routes.insert(address, kernel.route(address).await?.way);
     }
     Ok(routes)
 }
@@ -147,6 +149,7 @@ impl From<NetError> for End {
 /// The task's knowledge.
 struct Watch {
     kernel: Kernel,
+    reach: Reach,
     links: Links,
     places: BTreeMap<IpAddr, Watched>,
     keeping: watch::Sender<bool>,
@@ -156,13 +159,22 @@ struct Watch {
 #[derive(Default)]
 struct Watched {
     place: Finder,
+    /// The address of this box that it is reached from.
+    source: Option<IpAddr>,
+    /// Where it is asked whether it is still there.
+    asked: Option<Target>,
     /// The kernel has to be asked again to find it, or to look after it.
     unsettled: bool,
 }
 
 impl Watch {
-    async fn run(mut self, events: Events, changes: watch::Receiver<BTreeSet<IpAddr>>) {
-        if let Err(End::Failed(error)) = self.follow(&events, changes).await {
+    async fn run(
+        mut self,
+        events: Events,
+        changes: watch::Receiver<BTreeSet<IpAddr>>,
+        findings: mpsc::Receiver<Finding>,
+    ) {
+        if let Err(End::Failed(error)) = self.follow(&events, changes, findings).await {
             let _ = self.news.send(Err(error)).await;
         }
     }
@@ -171,6 +183,7 @@ impl Watch {
         &mut self,
         events: &Events,
         mut changes: watch::Receiver<BTreeSet<IpAddr>>,
+        mut findings: mpsc::Receiver<Finding>,
     ) -> Result<(), End> {
         let mut nudges = interval(NUDGE);
         nudges.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -204,6 +217,7 @@ impl Watch {
                     self.nudge().await?;
                 }
                 _ = glances.tick() => self.glance().await?,
+                Some(finding) = findings.recv() => self.find(finding).await?,
                 () = self.news.closed() => return Err(End::Unheard),
             }
         }
@@ -216,6 +230,7 @@ impl Watch {
         }
         let known: BTreeSet<_> = self.places.keys().copied().collect();
         let dropped: BTreeSet<_> = known.difference(&wanted).copied().collect();
+        dropped.iter().for_each(|address| self.reach.ask(*address, None));
         self.places.retain(|address, _| wanted.contains(address));
         if !dropped.is_empty() {
             release_with(&self.kernel, &dropped).await?;
@@ -270,9 +285,10 @@ impl Watch {
 
     /// Asks for the way to an address, then for what is at its end.
     async fn locate(&mut self, address: IpAddr) -> Result<(), End> {
-        let egress = self.kernel.route(address).await?;
+        let route = self.kernel.route(address).await?;
         if let Some(watched) = self.places.get_mut(&address) {
-            watched.place.route(egress);
+            watched.place.route(route.way);
+            watched.source = route.source;
         }
         self.look(address, true).await
     }
@@ -282,17 +298,47 @@ impl Watch {
     async fn look(&mut self, address: IpAddr, mend: bool) -> Result<(), End> {
         let Some(watched) = self.places.get_mut(&address) else { return Ok(()) };
         watched.unsettled = false;
+        let (mut asked, mut found) = (None, false);
         if let Some(ifindex) = watched.place.egress() {
             let entry = self.kernel.neighbour(ifindex, address).await?;
             let (seen, care) =
                 entry.map_or((Sight::Open, Care::Nobody), |entry| (sight(&entry), care(&entry)));
             watched.place.see(seen);
-            watched.unsettled = care == Care::Nobody || (care == Care::Ours && !matches!(seen, Sight::At(_)));
+            found = matches!(seen, Sight::At(_));
+            watched.unsettled = care == Care::Nobody || (care == Care::Ours && !found);
             // A refusal shows as an entry that stays unsettled, and is tried again.
             if mend && watched.unsettled && self.kernel.manage(ifindex, address).await.is_ok() {
-                watched.unsettled = !matches!(seen, Sight::At(_));
+                watched.unsettled = !found;
+            }
+            if let (Sight::At(mac), Some(own)) = (seen, watched.source)
+                && care != Care::Operators
+            {
+                let own_mac = self.links.by_index(ifindex).and_then(|link| link.mac);
+                asked = own_mac.map(|own_mac| Target { ifindex, mac, own_mac, own });
             }
         }
+        if watched.asked != asked {
+            watched.asked = asked;
+            self.reach.ask(address, asked);
+            if found {
+                watched.place.silence(false);
+            }
+        }
+        self.tell_of(address).await
+    }
+
+    /// A neighbour has fallen silent, or answers again.
+    async fn find(&mut self, finding: Finding) -> Result<(), End> {
+        let Finding { address, target, is_silent } = finding;
+        let watched = self.places.get_mut(&address).filter(|watched| watched.asked == Some(target));
+        let Some(watched) = watched else { return Ok(()) };
+        watched.place.silence(is_silent);
+        self.tell_of(address).await
+    }
+
+    /// Tells where an address is, if that is news.
+    async fn tell_of(&mut self, address: IpAddr) -> Result<(), End> {
+        let Some(watched) = self.places.get_mut(&address) else { return Ok(()) };
         match watched.place.news(|ifindex| self.links.name_of(ifindex)) {
             Some(result) => self.tell(NetEvent::Neighbour { address, result }).await,
             None => Ok(()),
