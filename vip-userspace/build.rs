@@ -16,7 +16,7 @@ mod toolchain;
 use toolchain::{Machine, OVERRIDE, bpf_target, build_args};
 
 /// The binaries of `vip-ebpf`, as `include_bytes_aligned!` finds them in `OUT_DIR`.
-const OBJECTS: [&str; 2] = ["vip-director", "vip-measure"];
+const OBJECTS: [&str; 3] = ["vip-director", "vip-tracer", "vip-measure"];
 /// All that the objects are made from, seen from the workspace.
 const SOURCES: [&str; 6] = [
     "vip-ebpf",

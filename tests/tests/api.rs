@@ -25,7 +25,7 @@ const SOON: Duration = Duration::from_secs(10);
 const EXAMPLES: &str = "40";
 const SEED: &str = "20";
 /// What can't be tried: it ends the controller, or has no end itself.
-const LEFT_OUT: [&str; 2] = ["/v1/detach", "/v1/events"];
+const LEFT_OUT: [&str; 3] = ["/v1/detach", "/v1/events", "/v1/trace"];
 /// A user and a group that own nothing here.
 const STRANGER: u32 = 64_123;
 const GROUP: &str = "nogroup";

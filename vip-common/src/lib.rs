@@ -41,6 +41,7 @@ mod reset;
 mod rows;
 pub mod steps;
 pub mod tables;
+pub mod trace;
 
 pub use action::{Action, Reason, Verb};
 pub use direct::direct;

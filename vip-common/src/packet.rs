@@ -147,6 +147,20 @@ impl<Address> Packet<Address> {
         }
     }
 
+    /// Reads the ports alone, whatever else the transport header says.
+    #[inline(always)]
+    pub(crate) fn read_ports<F: Frame>(&mut self, frame: &F) {
+        if !self.shows_ports() {
+            return;
+        }
+        let ports = self.payload_at().and_then(|at| frame.read::<[[u8; 2]; 2]>(at));
+        if let Some([source_port, destination_port]) = ports {
+            self.flow.source_port = source_port;
+            self.flow.destination_port = destination_port;
+            self.has_ports = true;
+        }
+    }
+
     /// Where the payload starts, if that is where a payload can start: what an earlier step found has no bound that the
     /// verifier knows.
     #[inline(always)]

@@ -15,6 +15,7 @@ pub(crate) use self::{
 };
 
 mod backend;
+mod capture;
 mod check;
 mod dispatch;
 mod events;
@@ -26,6 +27,7 @@ mod placing;
 mod service;
 #[cfg(test)]
 mod tests;
+mod trace;
 mod wait;
 
 const EXAMPLES: &str = "\
@@ -134,6 +136,16 @@ pub(crate) enum Verb {
   vip explain --src [2001:db8::7]:5353 --dst [fd00:200::1]:53 --proto udp --in eth0
   vip explain --pcap strange.pcap --count 10 --json")]
     Explain(explain::Explain),
+    /// Show live packets, and what each of them gets
+    ///
+    /// A line each, as they come, until Ctrl-C, --count or --seconds; at last how many were seen, told and lost. While it goes
+    /// on, the program on the interfaces is one that also tells what it does; before and after, it costs nothing. It needs the
+    /// right to change things. One trace goes on at a time.
+    #[command(after_help = "Examples:
+  vip trace --dst 10.200.0.1:80 --count 20
+  vip trace --dst [fd00:200::1]:443 --reason dropped --steps
+  vip trace --src 192.0.2.7 --in eth0 --sample 100 --seconds 600 --pcap out.pcapng")]
+    Trace(trace::Trace),
     /// Read the configuration file again, and make what runs what it says
     ///
     /// What differs is changed without losing a packet: services, members, weights, checks, backends, interfaces. Wishes by

@@ -15,6 +15,7 @@ pub(crate) use self::{
     differences::{differences, reloaded},
     explain::explanation,
     flows::flows,
+    trace::{TraceLines, differs, trace_end, trace_steps, trace_words},
 };
 use self::{
     service::{describe, eligible_style, service},
@@ -30,6 +31,7 @@ mod service;
 mod table;
 #[cfg(test)]
 mod tests;
+mod trace;
 mod units;
 
 const GOOD: Style = AnsiColor::Green.on_default();

@@ -77,7 +77,9 @@ fn controller(directory: &Path) {
                 let reply = match what {
                     Wanted::Query(Query::Status) => Ok(Answer::Status(Box::new(status()))),
                     Wanted::Query(Query::Drain { .. }) => Ok(Answer::Drain(vec![drain(asked, is_timed)])),
-                    Wanted::Query(_) => Err(Refused::new(Code::Failed, "this one knows no more")),
+                    Wanted::Query(_) | Wanted::Trace(_) | Wanted::EndTrace => {
+                        Err(Refused::new(Code::Failed, "this one knows no more"))
+                    }
                     Wanted::Command(_) if known.contains("b1") => Ok(Answer::Done),
                     Wanted::Command(_) => Err(Refused::new(Code::NoBackend, "there is no such backend")
                         .with_remedy("see `vip backend list`")),
@@ -93,6 +95,8 @@ fn what_is_wanted(what: &Wanted) -> Value {
     match what {
         Wanted::Command(command) => json!(command),
         Wanted::Query(query) => json!(query),
+        Wanted::Trace(request) => json!(request),
+        Wanted::EndTrace => Value::Null,
     }
 }
 

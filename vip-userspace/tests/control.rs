@@ -95,7 +95,9 @@ async fn answer(mut requests: mpsc::Receiver<Request>, noted: Arc<Mutex<Vec<Comm
             Wanted::Command(Command::RemoveBackend { name, .. }) if name.as_str() == "b9" => {
                 Err(Refused::new(Code::NoBackend, "there is no backend b9").with_remedy("look again"))
             }
-            Wanted::Query(_) => Err(Refused::new(Code::Failed, "this one knows no more")),
+            Wanted::Query(_) | Wanted::Trace(_) | Wanted::EndTrace => {
+                Err(Refused::new(Code::Failed, "this one knows no more"))
+            }
             Wanted::Command(command) => {
                 noted.lock().expect("a whole list").push(command.clone());
                 Ok(Answer::Done)

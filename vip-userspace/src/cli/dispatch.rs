@@ -28,7 +28,7 @@ pub(crate) struct Output {
 }
 
 impl Output {
-    fn done(text: String) -> Self {
+    pub(super) fn done(text: String) -> Self {
         Self { text: text + "\n", json: json!({ "done": true }), but: None, exit: 0 }
     }
 }
@@ -48,6 +48,7 @@ pub(crate) async fn carry_out(cli: Cli, show: Show<'_>) -> Result<Option<Output>
         Verb::Status => return status(&global, &client).await.map(Some),
         Verb::Explain(explain) => return explain.carry_out(&global.places()).map(Some),
         Verb::Flows(flows) => return flows.carry_out(&global.places()).map(Some),
+        Verb::Trace(trace) => return trace.carry_out(&client, &global.places(), show).await,
         Verb::Events => return super::events::follow(&client, show).await.map(|()| None),
         Verb::Reload(reload) => return reload.carry_out(&client).await.map(Some),
         Verb::Diff(diff) => return diff.carry_out(&client).await.map(Some),

@@ -45,12 +45,12 @@ pub(crate) struct Explain {
 
 /// A protocol by its name or number; ICMP is another one in IPv6.
 #[derive(Clone, Copy, Debug)]
-enum Proto {
+pub(super) enum Proto {
     Number(u8),
     Icmp,
 }
 
-fn protocol(text: &str) -> Result<Proto, String> {
+pub(super) fn protocol(text: &str) -> Result<Proto, String> {
     match text {
         "tcp" => Ok(Proto::Number(6)),
         "udp" => Ok(Proto::Number(17)),
@@ -58,6 +58,17 @@ fn protocol(text: &str) -> Result<Proto, String> {
         "icmp" => Ok(Proto::Icmp),
         number => {
             number.parse().map(Proto::Number).map_err(|_| "it is tcp, udp, sctp, icmp or a number".to_owned())
+        }
+    }
+}
+
+impl Proto {
+    /// Its number, in that family.
+    pub(super) const fn number(self, is_ipv4: bool) -> u8 {
+        match self {
+            Self::Number(number) => number,
+            Self::Icmp if is_ipv4 => 1,
+            Self::Icmp => 58,
         }
     }
 }
@@ -88,11 +99,7 @@ impl Explain {
         if source.is_ipv4() != destination.is_ipv4() {
             return Err(Refused::new(Code::Usage, "--src and --dst must be of the same address family"));
         }
-        let protocol = match self.proto {
-            Proto::Number(number) => number,
-            Proto::Icmp if source.is_ipv4() => 1,
-            Proto::Icmp => 58,
-        };
+        let protocol = self.proto.number(source.is_ipv4());
         let (syn, vlans) = (self.syn, self.vlan.clone());
         Ok(vec![Question::Packet(Packet { source, destination, protocol, syn, vlans })])
     }

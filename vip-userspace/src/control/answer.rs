@@ -10,15 +10,16 @@ use std::{
 };
 
 use bytes::Bytes;
-use futures_util::stream;
+use futures_util::{Stream, stream};
 use http_body_util::{BodyExt, Full, StreamBody, combinators::UnsyncBoxBody};
 use hyper::{
     Response, StatusCode,
     body::{Frame, Incoming},
     header::{ALLOW, CONTENT_TYPE, HeaderValue},
 };
+use serde::Serialize;
 use tokio::{
-    sync::{OwnedSemaphorePermit, broadcast, broadcast::error::RecvError, oneshot},
+    sync::{OwnedSemaphorePermit, broadcast, broadcast::error::RecvError, mpsc, oneshot},
     time::timeout,
 };
 
@@ -26,10 +27,13 @@ use super::{
     Answer, Code, Refused, Request, Wanted,
     events::now,
     openapi,
-    protocol::{Caller, ErrorBody, Event, News, Peer},
+    protocol::{Caller, ErrorBody, Event, News, Peer, TraceLine, TraceRequest},
     routes::{self, Asked, Call, MAX_BODY, Route, bad_request},
     server::Desk,
 };
+
+/// Traced packets that wait for a client to read them.
+const TRACED_LINES: usize = 1024;
 
 type Body = UnsyncBoxBody<Bytes, Infallible>;
 
@@ -80,7 +84,7 @@ impl Conversation {
         let asked = Asked { name, service: parameter(query, route.by_service)?, body: body? };
         match &route.call {
             Call::Controller(wanted, told) => {
-                let answer = self.ask(wanted(&asked)?, peer.caller).await?;
+                let answer = self.ask(wanted(&asked)?, peer.caller, None).await?;
                 let text = told(&asked, answer).ok_or_else(|| {
                     Refused::new(Code::Failed, "the controller's answer is not one to this question")
                 })?;
@@ -88,15 +92,21 @@ impl Conversation {
             }
             Call::Description => Ok(json(StatusCode::OK, openapi::text().to_owned())),
             Call::Events => self.follow(),
+            Call::Trace => self.trace(asked.body()?, peer.caller).await,
         }
     }
 
-    async fn ask(&self, what: Wanted, caller: Caller) -> Result<Answer, Refused> {
+    async fn ask(
+        &self,
+        what: Wanted,
+        caller: Caller,
+        lines: Option<mpsc::Sender<TraceLine>>,
+    ) -> Result<Answer, Refused> {
         let ending = || Refused::new(Code::Ending, "the controller is ending");
         let (answer, answered) = oneshot::channel();
         let limit = self.desk.limits.answer;
         let answer = timeout(limit, async {
-            let request = Request { what, caller, answer };
+            let request = Request { what, caller, answer, lines };
             self.desk.requests.send(request).await.map_err(|_| ending())?;
             answered.await.map_err(|_| ending())?
         });
@@ -108,15 +118,39 @@ impl Conversation {
 
     /// All changes from now on.
     fn follow(&self) -> Result<Response<Body>, Refused> {
-        let place = Arc::clone(&self.desk.places).try_acquire_owned().map_err(|_| {
-            let message = format!("{} follow the changes already", self.desk.limits.followers);
-            Refused::new(Code::TooMany, message).with_remedy("end one of them, and ask again")
-        })?;
-        self.follows.store(true, Ordering::Relaxed);
+        let place = self.place()?;
         let lines = stream::unfold(Some((self.desk.events.resubscribe(), place)), next_line);
+        Ok(self.line_by_line(lines))
+    }
+
+    /// Live packets from now on.
+    async fn trace(&self, request: TraceRequest, caller: Caller) -> Result<Response<Body>, Refused> {
+        let place = self.place()?;
+        let (lines, told) = mpsc::channel(TRACED_LINES);
+        self.ask(Wanted::Trace(Box::new(request)), caller, Some(lines)).await?;
+        let lines = stream::unfold((told, place), async |(mut told, place)| {
+            let line = told.recv().await?;
+            Some((Ok(Frame::data(line_of(&line))), (told, place)))
+        });
+        Ok(self.line_by_line(lines))
+    }
+
+    /// A place among those whose answers have no end.
+    fn place(&self) -> Result<OwnedSemaphorePermit, Refused> {
+        Arc::clone(&self.desk.places).try_acquire_owned().map_err(|_| {
+            let message = format!("{} follow changes or packets already", self.desk.limits.followers);
+            Refused::new(Code::TooMany, message).with_remedy("end one of them, and ask again")
+        })
+    }
+
+    fn line_by_line(
+        &self,
+        lines: impl Stream<Item = Result<Frame<Bytes>, Infallible>> + Send + 'static,
+    ) -> Response<Body> {
+        self.follows.store(true, Ordering::Relaxed);
         let mut response = Response::new(StreamBody::new(lines).boxed_unsync());
         response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/x-ndjson"));
-        Ok(response)
+        response
     }
 
     /// Reads a body to its end, even one that is too long.
@@ -157,8 +191,11 @@ async fn next_line(following: Following) -> Option<(Result<Frame<Bytes>, Infalli
             (Event { unix_ms: now(), news: News::Lagged { missed }, words }, None)
         }
     };
-    let line = serde_json::to_string(&event).unwrap_or_default() + "\n";
-    Some((Ok(Frame::data(Bytes::from(line))), then))
+    Some((Ok(Frame::data(line_of(&event))), then))
+}
+
+fn line_of(told: &impl Serialize) -> Bytes {
+    Bytes::from(serde_json::to_string(told).unwrap_or_default() + "\n")
 }
 
 /// The parameter `service`, where it may be given; there is no other one.

@@ -17,6 +17,7 @@ use super::{
     Code, Command, Query, Refused, Status,
     protocol::{
         BackendDrain, ConfigText, DiffRequest, Differences, Done, ErrorBody, Event, HttpRequest, News,
+        TraceLine, TraceRequest,
     },
 };
 use crate::model::BackendName;
@@ -94,6 +95,45 @@ impl Client {
     /// # Errors
     /// As for [`Self::command`]; changes were missed ([`Code::Lagged`]), or the controller ends ([`Code::Ending`]).
     pub async fn follow(&self, mut each: impl FnMut(Event) -> bool) -> Result<(), Refused> {
+        let told = |event: Event| {
+            let missed = matches!(event.news, News::Lagged { .. }).then(|| event.words.clone());
+            match missed {
+                _ if !each(event) => Some(Ok(())),
+                Some(words) => Some(Err(Refused::new(Code::Lagged, words))),
+                None => None,
+            }
+        };
+        self.lines(HttpRequest::events(), told).await
+    }
+
+    /// Hands each live packet that is asked for to `each`, and then how the trace ended, until that returns false.
+    ///
+    /// # Errors
+    /// As for [`Self::command`]; somebody traces already ([`Code::TraceRuns`]), or the controller has ended without a word
+    /// ([`Code::Ending`]).
+    pub async fn trace(
+        &self,
+        request: &TraceRequest,
+        mut each: impl FnMut(TraceLine) -> bool,
+    ) -> Result<(), Refused> {
+        self.lines(HttpRequest::trace(request), |line| (!each(line)).then_some(Ok(()))).await
+    }
+
+    /// Ends the trace that goes on, whoever began it.
+    ///
+    /// # Errors
+    /// As for [`Self::command`]; nobody traces ([`Code::NoTrace`]).
+    pub async fn end_trace(&self) -> Result<(), Refused> {
+        let Done { .. } = self.ask(HttpRequest::end_trace()).await?;
+        Ok(())
+    }
+
+    /// Hands each line of an answer to `each`, until that says what came of it.
+    async fn lines<T: DeserializeOwned>(
+        &self,
+        request: HttpRequest,
+        mut each: impl FnMut(T) -> Option<Result<(), Refused>>,
+    ) -> Result<(), Refused> {
         let stream = UnixStream::connect(&self.socket).await.map_err(|error| self.unreachable(&error))?;
         let broken = |error: hyper::Error| {
             let socket = self.socket.display();
@@ -101,8 +141,7 @@ impl Client {
         };
         let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await.map_err(broken)?;
         let talk = async {
-            let request =
-                http(HttpRequest::events()).map_err(|error| Refused::new(Code::Failed, error.to_string()))?;
+            let request = http(request).map_err(|error| Refused::new(Code::Failed, error.to_string()))?;
             let mut answer = sender.send_request(request).await.map_err(broken)?;
             let ok = answer.status().is_success();
             let mut unread = Vec::new();
@@ -110,12 +149,8 @@ impl Client {
                 unread.extend_from_slice(frame.map_err(broken)?.data_ref().map_or(&[][..], |data| data));
                 while let Some(end) = unread.iter().position(|byte| *byte == b'\n') {
                     let line = Bytes::from(unread.drain(..=end).collect::<Vec<_>>());
-                    let event: Event = read(&Reply { ok, body: line })?;
-                    let missed = matches!(event.news, News::Lagged { .. }).then(|| event.words.clone());
-                    match missed {
-                        _ if !each(event) => return Ok(()),
-                        Some(words) => return Err(Refused::new(Code::Lagged, words)),
-                        None => {}
+                    if let Some(result) = each(read(&Reply { ok, body: line })?) {
+                        return result;
                     }
                 }
             }

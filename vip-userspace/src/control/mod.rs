@@ -1,7 +1,9 @@
 //! The control socket: what is asked and answered over it, and its two ends. Which answer is right is decided
 //! by the controller's loop alone.
 
-use tokio::sync::oneshot;
+use tokio::sync::{mpsc, oneshot};
+
+use self::protocol::TraceLine;
 
 mod answer;
 pub mod client;
@@ -29,4 +31,6 @@ pub struct Request {
     pub caller: Caller,
     /// Takes the answer. A closed one means that nobody waits any more: the command holds all the same.
     pub answer: oneshot::Sender<Result<Answer, Refused>>,
+    /// Takes what follows a [`Wanted::Trace`], line by line. A closed one means that nobody reads it any more.
+    pub lines: Option<mpsc::Sender<TraceLine>>,
 }

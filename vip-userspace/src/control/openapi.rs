@@ -61,7 +61,7 @@ fn document() -> Value {
 fn operation(route: &Route, schemas: &mut SchemaGenerator) -> Value {
     let answer = (route.answer)(schemas);
     let content_type = match route.call {
-        Call::Events => "application/x-ndjson",
+        Call::Events | Call::Trace => "application/x-ndjson",
         _ => "application/json",
     };
     let mut responses = Map::new();

@@ -15,6 +15,7 @@ mod flows;
 mod http;
 mod refused;
 mod status;
+mod trace;
 
 pub use access::{Caller, Peer, Right, Rules};
 pub use differences::{Change, ChangeAction, Differences, Fate, Thing, Wish};
@@ -28,6 +29,7 @@ pub use status::{
     BackendStatus, FlowTableStatus, InterfaceStatus, MemberStatus, NeighbourStatus, ReasonStatus,
     ServiceStatus, Status, Totals, Why,
 };
+pub use trace::{MOST_SECONDS, SECONDS, TraceEnd, TraceEndWhy, TraceLine, TraceRequest, TracedPacket};
 
 use crate::model::{Admin, Backend, BackendName, Maintenance, Service, ServiceName, service::DEFAULT_WEIGHT};
 
@@ -149,6 +151,10 @@ pub enum Wanted {
     Command(Command),
     /// An answer.
     Query(Query),
+    /// Live packets, line by line, from now on.
+    Trace(Box<TraceRequest>),
+    /// The end of the trace that goes on.
+    EndTrace,
 }
 
 /// What the controller answers when it does not refuse.

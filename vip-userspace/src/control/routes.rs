@@ -11,7 +11,7 @@ use super::{
     Answer, Code, Command, Query, Refused, Status, Wanted,
     protocol::{
         AddBackend, BackendDrain, Backends, ConfigText, DiffRequest, Differences, Done, Event, ReloadRequest,
-        Right, Services, SetAdmin, SetMaintenance, SetWeight,
+        Right, Services, SetAdmin, SetMaintenance, SetWeight, TraceLine, TraceRequest,
     },
 };
 use crate::model::{BackendName, Service, ServiceName};
@@ -60,6 +60,8 @@ pub(super) enum Call {
     Description,
     /// The server itself: changes, one a line, for as long as the client reads.
     Events,
+    /// The controller's loop, line by line: live packets.
+    Trace,
 }
 
 pub(super) const SERVICE: Option<Describe> = Some(SchemaGenerator::subschema_for::<ServiceName>);
@@ -100,7 +102,7 @@ impl Route {
 }
 
 /// All of them.
-pub(super) static ROUTES: [Route; 17] = [
+pub(super) static ROUTES: [Route; 19] = [
     route(
         "GET",
         "/v1/status",
@@ -222,8 +224,23 @@ pub(super) static ROUTES: [Route; 17] = [
         SchemaGenerator::subschema_for::<Event>,
         Call::Events,
     ),
+    Route {
+        right: Right::Change,
+        ..route(
+            "POST",
+            TRACE,
+            "Live packets and what they get, one JSON object a line, until the trace ends",
+            SchemaGenerator::subschema_for::<TraceLine>,
+            Call::Trace,
+        )
+        .taking(SchemaGenerator::subschema_for::<TraceRequest>, MAX_BODY)
+    },
+    change("DELETE", TRACE, "Ends the trace that goes on", |_| Ok(Wanted::EndTrace)),
     route("GET", "/v1/openapi.json", "This description", anything, Call::Description),
 ];
+
+/// Where live packets are told.
+const TRACE: &str = "/v1/trace";
 
 /// Where changes are told.
 pub(super) const EVENTS: &str = "/v1/events";
@@ -275,7 +292,7 @@ impl Asked {
     }
 
     /// The body, as JSON whatever its content type says. An object: that a struct may be an array is serde's own idea.
-    fn body<T: DeserializeOwned>(&self) -> Result<T, Refused> {
+    pub(super) fn body<T: DeserializeOwned>(&self) -> Result<T, Refused> {
         let first = self.body.iter().find(|byte| !byte.is_ascii_whitespace());
         if first.is_some_and(|first| matches!(first, b'[' | b'"')) {
             return Err(bad_request("the body: it is no JSON object".to_owned()));

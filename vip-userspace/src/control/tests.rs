@@ -48,6 +48,7 @@ impl Stage {
                 let answer = match request.what {
                     Wanted::Query(Query::Config) => Answer::Config("as it was".to_owned()),
                     Wanted::Query(_) => Answer::Drain(Vec::new()),
+                    Wanted::Trace(_) | Wanted::EndTrace => Answer::Done,
                     Wanted::Command(command) => {
                         done.push(command);
                         Answer::Done

@@ -18,6 +18,7 @@ mod start;
 mod status;
 mod tags;
 mod telling;
+mod trace;
 mod tracked;
 mod words;
 
@@ -33,5 +34,6 @@ pub use self::{
     offline::{detach, flows, offline_status},
     run::{RunOptions, run},
     start::read_config,
+    trace::trace_words,
     tracked::Wanted as WantedFlows,
 };

@@ -24,12 +24,13 @@ use super::{
     memory::Labels,
     start::{Net, Started},
     status::Sources,
+    trace::{Traced, Tracing},
 };
 use crate::{
     config::Config,
     control::{
         Answer, Caller, Code, Command, Herald, Query, Refused, Request, Wanted,
-        protocol::{InterfaceStatus, News, Rules},
+        protocol::{InterfaceStatus, News, Rules, TraceEndWhy},
         socket::Bound,
     },
     dataplane::{Dataplane as _, KernelDataplane},
@@ -76,6 +77,7 @@ enum Event {
     Verdict(Verdict),
     Net(Result<NetEvent, NetError>),
     Owners(Owners),
+    Traced(Traced),
     Reload,
     Tick,
     End(&'static str),
@@ -138,6 +140,7 @@ pub(super) struct Loop {
     /// The part of the tables that is looked at next.
     part: usize,
     bouncing: Bouncing,
+    pub(super) trace: Tracing,
     /// Nobody else is the controller of this instance while this lives.
     pub(super) place: Bound,
 }
@@ -175,6 +178,7 @@ impl Loop {
             labels: started.labels,
             part: 0,
             bouncing: Bouncing::default(),
+            trace: Tracing::default(),
             place: started.place,
         }
     }
@@ -194,6 +198,7 @@ impl Loop {
                 Some(verdict) = self.verdicts.recv() => Event::Verdict(verdict),
                 Some(event) = self.net.events.recv() => Event::Net(event),
                 Some(owners) = self.net.owners.recv() => Event::Owners(owners),
+                traced = self.trace.next() => Event::Traced(traced),
                 _ = ticks.tick() => Event::Tick,
                 _ = hung_up.recv() => Event::Reload,
                 _ = interrupted.recv() => Event::End("SIGINT"),
@@ -211,6 +216,7 @@ impl Loop {
                     self.link_or_neighbour(event.context("follow links and neighbours")?).await;
                 }
                 Event::Owners((vip, macs)) => self.owners(vip, macs),
+                Event::Traced(traced) => self.traced(traced),
                 Event::Reload => self.reload_on_signal().await,
                 Event::Tick => {
                     self.lanes.tick();
@@ -227,7 +233,8 @@ impl Loop {
     }
 
     /// Lets the answers that are under way get out.
-    async fn answer_the_last(self) {
+    async fn answer_the_last(mut self) {
+        self.end_trace(Some(TraceEndWhy::Ending));
         drop(self.requests);
         drop(self.herald);
         if let Err(error) = self.server.await {
@@ -412,6 +419,8 @@ impl Loop {
                 (reloaded.map(|changed| Answer::Differences(Box::new(changed))), false)
             }
             Wanted::Query(Query::Drain { backend }) => (self.drain(backend), false),
+            Wanted::Trace(wanted) => (self.begin_trace(wanted, request.caller, request.lines.clone()), false),
+            Wanted::EndTrace => (self.stop_trace(), false),
             Wanted::Command(Command::Detach) => {
                 let detached = self.detach(request.caller).await;
                 let ends = detached.is_ok();

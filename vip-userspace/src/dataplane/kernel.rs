@@ -1,6 +1,8 @@
 //! The dataplane of an instance: the director's program and tables, pinned, so that they outlive the controller, and
 //! attached to interfaces by links. It takes over what is pinned; what packets get is the tables' business.
 
+mod trace;
+
 use std::{io, path::PathBuf};
 
 use aya::programs::loaded_programs;
@@ -15,6 +17,7 @@ use super::{
     interface::{self, Interface},
     packet_log::PacketLog,
     pins::{Pins, open_link, remove_file},
+    tracer::Tracer,
     xdp_link::XdpLink,
 };
 use crate::{
@@ -33,6 +36,8 @@ pub struct KernelDataplane {
     /// The interfaces that this run attached to, and the pins of their links.
     made: Vec<(Interface, PathBuf)>,
     program_pinned: bool,
+    /// In place of the director while somebody traces.
+    tracer: Option<Tracer>,
 }
 
 /// What was found when the tables were opened.
@@ -102,7 +107,10 @@ impl KernelDataplane {
         }
         let adopted = Adopted { fresh, interfaces: attached(&pins)?, gone };
         let (places, made) = (places.clone(), Vec::new());
-        Ok((Self { director: director?, places, pins, fresh, made, program_pinned: false }, adopted))
+        Ok((
+            Self { director: director?, places, pins, fresh, made, program_pinned: false, tracer: None },
+            adopted,
+        ))
     }
 
     /// Attaches the program to an interface. Where an older one of this instance is attached, it is replaced in
@@ -117,7 +125,7 @@ impl KernelDataplane {
             match claim(&self.pins, &interface, mode, self.director.maps.port_entries())? {
                 Claim::Ours(link) => {
                     let what = format!("replace the program of interface {}", interface.name);
-                    link.replace_program(self.director.program_fd()?).map_err(DataplaneError::io(what))?;
+                    link.replace_program(self.program_fd()?).map_err(DataplaneError::io(what))?;
                     (None, true)
                 }
                 Claim::Free => {
@@ -140,7 +148,7 @@ impl KernelDataplane {
     }
 
     fn create_link(&self, interface: &Interface, mode: AttachMode) -> Result<(XdpLink, Option<String>)> {
-        let program = self.director.program_fd()?;
+        let program = self.program_fd()?;
         let create = |mode| XdpLink::create(program, interface.index, mode);
         let (mode, native, result) = match mode {
             AttachMode::Native => (Mode::Native, None, create(Mode::Native)),

@@ -16,6 +16,7 @@ mod pins;
 pub mod preflight;
 pub mod rehearsal;
 mod shapes;
+pub mod tracer;
 mod xdp_link;
 
 use std::collections::BTreeMap;
@@ -33,6 +34,7 @@ pub use self::{
     kernel::{Adopted, Attachment, KernelDataplane, check},
     maps::FlowEntries,
     rehearsal::Rehearsal,
+    tracer::{TraceCounts, TracedPackets},
 };
 pub use crate::model::{AttachMode, Capacity, Mode};
 use crate::plan::{Operation, Tables};

@@ -6,3 +6,4 @@ mod harness;
 mod pins;
 mod program;
 mod tables;
+mod trace;

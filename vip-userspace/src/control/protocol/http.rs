@@ -6,7 +6,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::{Command, Membership, Query};
+use super::{Command, Membership, Query, TraceRequest};
 use crate::model::{Admin, Backend, Maintenance, ServiceName};
 
 /// The body of `POST /v1/backends`.
@@ -104,6 +104,18 @@ impl HttpRequest {
     #[must_use]
     pub fn events() -> Self {
         Self::new("GET", "/v1/events", None::<()>)
+    }
+
+    /// For live packets.
+    #[must_use]
+    pub fn trace(request: &TraceRequest) -> Self {
+        Self::new("POST", "/v1/trace", Some(request))
+    }
+
+    /// For the end of the trace that goes on.
+    #[must_use]
+    pub fn end_trace() -> Self {
+        Self::new("DELETE", "/v1/trace", None::<()>)
     }
 }
 

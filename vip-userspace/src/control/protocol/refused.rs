@@ -87,6 +87,10 @@ pub enum Code {
     FlowsLeft,
     /// Changes were not read fast enough, and some were missed.
     Lagged,
+    /// Somebody traces already.
+    TraceRuns,
+    /// Nobody traces.
+    NoTrace,
     /// Somebody else has changed what was waited for.
     Undone,
     /// A table in the kernel is full.
@@ -129,7 +133,7 @@ impl Code {
         match self {
             Self::Usage | Self::BadRequest => 400,
             Self::NotAllowed | Self::NotPermitted => 403,
-            Self::NoSuchPath | Self::NoService | Self::NoBackend | Self::NoMember => 404,
+            Self::NoSuchPath | Self::NoService | Self::NoBackend | Self::NoMember | Self::NoTrace => 404,
             Self::MethodNotAllowed => 405,
             Self::TooLong => 413,
             Self::Failed | Self::Kernel => 500,
@@ -152,6 +156,7 @@ impl Code {
             | Self::FlowsLeft
             | Self::Lagged
             | Self::Undone
+            | Self::TraceRuns
             | Self::TableFull
             | Self::BadConfig
             | Self::MovesFlows

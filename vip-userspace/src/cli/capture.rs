@@ -1,0 +1,94 @@
+//! A file of traced packets, with what each of them got as its comment: pcapng (draft-ietf-opsawg-pcapng), which Wireshark and
+//! its kin read. What is written is in the file at once.
+
+use std::{
+    borrow::Cow,
+    fs::File,
+    io::{BufWriter, Write as _},
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use pcap_file::{
+    DataLink, PcapError,
+    pcapng::{
+        PcapNgBlock as _, PcapNgWriter,
+        blocks::{
+            enhanced_packet::{EnhancedPacketBlock, EnhancedPacketOption},
+            interface_description::{InterfaceDescriptionBlock, InterfaceDescriptionOption},
+        },
+    },
+};
+use vip_common::trace::HEAD_LEN;
+use vip_userspace::control::{Code, Refused, protocol::TracedPacket};
+
+use crate::render;
+
+/// Times are in units of 10⁻⁹ s.
+const NANOSECONDS: u8 = 9;
+
+/// The file.
+pub(super) struct Capture {
+    path: PathBuf,
+    file: PcapNgWriter<BufWriter<File>>,
+    /// The interfaces that it has described, in this order.
+    interfaces: Vec<String>,
+}
+
+impl Capture {
+    /// Makes it, in place of one that is there.
+    ///
+    /// # Errors
+    /// It can't be written.
+    pub(super) fn create(path: &Path) -> Result<Self, Refused> {
+        let made = File::create(path).map_err(PcapError::IoError);
+        let file = made.and_then(|file| PcapNgWriter::new(BufWriter::new(file)));
+        let file = file.map_err(|error| failed(path, &error))?;
+        let mut capture = Self { path: path.to_owned(), file, interfaces: Vec::new() };
+        capture.flush()?;
+        Ok(capture)
+    }
+
+    /// Adds a packet, of which the file gets the beginning of its frame.
+    ///
+    /// # Errors
+    /// It can't be written.
+    pub(super) fn write(&mut self, packet: &TracedPacket, frame: &[u8]) -> Result<(), Refused> {
+        let interface = self.interface(&packet.interface)?;
+        let block = EnhancedPacketBlock {
+            interface_id: interface,
+            timestamp: Duration::from_nanos(packet.unix_ns),
+            original_len: packet.length,
+            data: Cow::Borrowed(frame),
+            options: vec![EnhancedPacketOption::Comment(Cow::Owned(render::trace_words(packet)))],
+        };
+        self.file.write_block(&block.into_block()).map_err(|error| failed(&self.path, &error))?;
+        self.flush()
+    }
+
+    /// The number of an interface, which is described where it comes first.
+    fn interface(&mut self, name: &str) -> Result<u32, Refused> {
+        let number = self.interfaces.iter().position(|known| known == name).unwrap_or(self.interfaces.len());
+        if number == self.interfaces.len() {
+            let block = InterfaceDescriptionBlock {
+                linktype: DataLink::ETHERNET,
+                snaplen: u32::try_from(HEAD_LEN).unwrap_or(u32::MAX),
+                options: vec![
+                    InterfaceDescriptionOption::IfName(Cow::Borrowed(name)),
+                    InterfaceDescriptionOption::IfTsResol(NANOSECONDS),
+                ],
+            };
+            self.file.write_block(&block.into_block()).map_err(|error| failed(&self.path, &error))?;
+            self.interfaces.push(name.to_owned());
+        }
+        Ok(u32::try_from(number).unwrap_or(u32::MAX))
+    }
+
+    fn flush(&mut self) -> Result<(), Refused> {
+        self.file.get_mut().flush().map_err(|error| failed(&self.path, &PcapError::IoError(error)))
+    }
+}
+
+fn failed(path: &Path, error: &PcapError) -> Refused {
+    Refused::new(Code::Failed, format!("write {}: {error}", path.display()))
+}
