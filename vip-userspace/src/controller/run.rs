@@ -189,9 +189,8 @@ impl Loop {
         let mut terminated = signal(SignalKind::terminate()).context("listen for SIGTERM")?;
         let mut hung_up = signal(SignalKind::hangup()).context("listen for SIGHUP")?;
         let mut ticks = tokio::time::interval(TICK);
-        self.keep_lanes().await;
         self.intent_changed();
-        self.settle();
+        self.settle().await;
         loop {
             let event = tokio::select! {
                 Some(request) = self.requests.recv() => Event::Request(request),
@@ -227,8 +226,7 @@ impl Loop {
                     return Ok(());
                 }
             }
-            self.keep_lanes().await;
-            self.settle();
+            self.settle().await;
         }
     }
 
@@ -242,12 +240,15 @@ impl Loop {
         }
     }
 
-    /// What is ready together is published together, and everybody who depends on it is told.
-    fn settle(&mut self) {
+    /// What is ready together is published together, and everybody who depends on it is told. Packets come first: probes
+    /// get their lanes, and where to go, once packets go there.
+    async fn settle(&mut self) {
         while let Ok(verdict) = self.verdicts.try_recv() {
             self.verdict(verdict);
         }
-        match self.controller.publish() {
+        let published = self.controller.publish();
+        self.keep_lanes().await;
+        match published {
             Ok(transitions) => {
                 if std::mem::take(&mut self.places_changed) {
                     self.tell_exits();

@@ -29,7 +29,7 @@ const PACE: Duration = Duration::from_millis(50);
 /// (`interval_probe_time_ms`).
 const NUDGE: Duration = Duration::from_secs(1);
 /// Time between two glances at the carriers of ways out.
-const GLANCE: Duration = Duration::from_millis(20);
+const GLANCE: Duration = Duration::from_millis(10);
 /// Events that wait for the controller before the watcher does.
 const WAITING: usize = 256;
 
