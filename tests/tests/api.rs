@@ -2,9 +2,10 @@
 //! may not.
 
 use std::{
+    cell::Cell,
     fs,
     io::{self, BufRead as _, BufReader},
-    net::{Shutdown, SocketAddr, TcpListener, TcpStream},
+    net::{IpAddr, Shutdown, SocketAddr, TcpListener, TcpStream},
     os::unix::{fs::MetadataExt as _, fs::PermissionsExt as _, net::UnixStream},
     path::{Path, PathBuf},
     process::{Command, Output, Stdio},
@@ -14,13 +15,15 @@ use std::{
 };
 
 use anyhow::{Context as _, Result, ensure};
+use aya::maps::{Array, Map, MapData};
+use vip_common::tables::names;
 use vip_tests::{
-    net::{Topology, TopologyBuilder, run, wait_for},
+    net::{Topology, TopologyBuilder, python, run, wait_for},
     stage::{Stage, TRACEABLE_VIPS},
 };
 use vip_userspace::control::protocol::{Event, News, ServiceStatus, StandingWord};
 
-const SOON: Duration = Duration::from_secs(10);
+const SOON: Duration = Duration::from_secs(30);
 /// Requests of each sort that are made for each path, and what they are made from: always the same.
 const EXAMPLES: &str = "40";
 const SEED: &str = "20";
@@ -32,15 +35,6 @@ const GROUP: &str = "nogroup";
 
 fn topology() -> TopologyBuilder {
     Topology::builder().backends(2).vips(&TRACEABLE_VIPS)
-}
-
-/// `cargo xtask setup` puts it there.
-fn schemathesis() -> Result<PathBuf> {
-    let here = std::env::current_exe().context("find this program")?;
-    let target = here.ancestors().nth(3).context("find cargo's target directory")?;
-    let program = target.join("schemathesis/bin/schemathesis");
-    ensure!(program.exists(), "there is no {}: run `cargo xtask setup`", program.display());
-    Ok(program)
 }
 
 /// Leads each connection to `listener` to the socket, for as long as the program runs.
@@ -65,7 +59,8 @@ fn pass_on(mut client: TcpStream, mut server: UnixStream) -> io::Result<()> {
 
 /// Tries the API behind that address, and returns what schemathesis says of it.
 fn try_all(stage: &Stage, address: SocketAddr) -> Result<String> {
-    let mut command = stage.topology.director.namespace.command(&schemathesis()?.display().to_string());
+    let mut command =
+        stage.topology.director.namespace.command(&python("schemathesis")?.display().to_string());
     command.args(["run", &format!("http://{address}/v1/openapi.json"), "--checks", "all"]);
     command.args(["--seed", SEED, "--max-examples", EXAMPLES, "--request-timeout", "40"]);
     for path in LEFT_OUT {
@@ -263,11 +258,34 @@ fn changes_are_told_as_they_happen() -> Result<()> {
     stage.vip.output(director, &["reload"])?;
     event("the reload", &|news| matches!(news, News::Reloaded { by: Some(by), .. } if by.uid == 0))?;
     stage.die(0)?;
-    event(
-        "the verdict",
-        &|news| matches!(news, News::Member { standing: StandingWord::Out, backend, .. } if backend.as_str() == "backend1"),
-    )?;
+    let address = IpAddr::from(stage.topology.backends[0].address4);
+    let (is_out, is_lost) = (Cell::new(false), Cell::new(false));
+    event("the death, and that nobody answers for its address", &|news| {
+        match news {
+            News::Member { standing: StandingWord::Out, backend, .. } if backend.as_str() == "backend1" => {
+                is_out.set(true)
+            }
+            News::Neighbour { address: lost, found: false } if *lost == address => is_lost.set(true),
+            _ => {}
+        }
+        is_out.get() && is_lost.get()
+    })?;
     words.wait_for("the death to be told", |line| line.contains("backend1 out: "))?;
+    let thief = &stage.topology.backends[1];
+    thief.namespace.sysctls(&[("ipv4/conf/all/arp_ignore", "0"), ("ipv4/conf/eth0/arp_ignore", "0")])?;
+    event("the thief", &|news| matches!(news, News::Thief { mac, answers: true, .. } if mac.0 == thief.mac))?;
+    thief.namespace.sysctls(&[("ipv4/conf/all/arp_ignore", "1")])?;
+    event("the end of the theft", &|news| matches!(news, News::Thief { answers: false, .. }))?;
+    let mut rings: Array<MapData, u64> =
+        Array::try_from(Map::from_map_data(MapData::from_pin(stage.vip.pin(names::RINGS))?)?)?;
+    let slot = rings.get(&1, 0)?;
+    rings.set(1, slot ^ 1, 0)?;
+    event(
+        "the stray entry",
+        &|news| matches!(news, News::Mended { table, entries: 1 } if table == names::RINGS),
+    )?;
+    stage.topology.director.namespace.ip(&["link set eth0 down"])?;
+    event("the link", &|news| matches!(news, News::Link { up: false, interface } if interface == "eth0"))?;
     let mut ended = json;
     stage.stop(vip_tests::net::Signal::TERM)?;
     wait_for("the follower to end with its controller", SOON, || {

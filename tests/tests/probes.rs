@@ -22,7 +22,7 @@ use tokio::{
     sync::{mpsc, watch},
 };
 use vip_tests::{
-    net::{Host, Namespace, Process, Topology, run},
+    net::{Host, Namespace, Process, Topology, python, run},
     stage::Stage,
 };
 use vip_userspace::{
@@ -40,11 +40,17 @@ struct Servers {
     web: Process,
     /// DNS on port 53.
     dns: Process,
+    /// gRPC on port 50051.
+    _grpc: Process,
 }
 
 impl Servers {
     fn start(host: &Host, authority: &Path) -> Result<Self> {
-        Ok(Self { web: serve_tls(host, authority, NAME)?, dns: serve_dns(host, NAME)? })
+        Ok(Self {
+            web: serve_tls(host, authority, NAME)?,
+            dns: serve_dns(host, NAME)?,
+            _grpc: serve_grpc(host)?,
+        })
     }
 }
 
@@ -108,6 +114,37 @@ fn serve_dns(host: &Host, name: &str) -> Result<Process> {
     Process::start("dnsmasq", &mut command)
 }
 
+/// A gRPC server of the reference implementation, with the health service of its protocol
+/// (<https://github.com/grpc/grpc/blob/master/doc/health-checking.md>): `shop` serves unless a file says that it does not,
+/// and nothing else is known.
+const GRPC_SERVER: &str = r#"
+import os, sys, concurrent.futures, grpc
+SERVING, NOT_SERVING = b"\x08\x01", b"\x08\x02"
+
+def check(request, context):
+    if request != b"\x0a\x04shop":
+        context.abort(grpc.StatusCode.NOT_FOUND, "unknown service")
+    return NOT_SERVING if os.path.exists(sys.argv[1]) else SERVING
+
+server = grpc.server(concurrent.futures.ThreadPoolExecutor(4))
+methods = {"Check": grpc.unary_unary_rpc_method_handler(check)}
+server.add_generic_rpc_handlers([grpc.method_handlers_generic_handler("grpc.health.v1.Health", methods)])
+assert server.add_insecure_port("[::]:50051")
+server.start()
+server.wait_for_termination()
+"#;
+
+fn serve_grpc(host: &Host) -> Result<Process> {
+    let mut command = host.namespace.command(&python("python3")?.display().to_string());
+    command.args(["-c", GRPC_SERVER]).arg(not_serving(host)?);
+    Process::start("grpc", command.stdin(Stdio::null()))
+}
+
+/// The file that says that the gRPC server of a host does not serve.
+fn not_serving(host: &Host) -> Result<PathBuf> {
+    Ok(host.namespace.dir()?.join("not-serving"))
+}
+
 /// A script that asks the VIP in its own way, and looks for a file that says that the backend is ill.
 fn write_script(dir: &Path) -> Result<PathBuf> {
     use std::os::unix::fs::PermissionsExt as _;
@@ -130,6 +167,7 @@ fn config(stage: &Stage, authority: &Path, script: &Path) -> String {
         ("https", 443, "tcp", format!("https = \"/\", body = \"is fine\", {tls}")),
         ("tls", 1443, "tcp", format!("tls = true, port = 443, {tls}")),
         ("dns", 53, "udp", format!("dns = \"{NAME}\"")),
+        ("grpc", 50051, "tcp", "grpc = \"shop\"".to_owned()),
         ("ping", 7, "tcp", "ping = true".to_owned()),
         ("script", 9, "tcp", format!("script = [\"{}\"]", script.display())),
     ];
@@ -232,6 +270,9 @@ fn each_kind_of_probe_goes_through_its_backend_and_says_what_it_met() -> Result<
     drop(first.dns);
     wait_for_death(&stage, "dns", "port unreachable")?;
     first.dns = serve_dns(host, NAME)?;
+    fs::write(not_serving(host)?, "")?;
+    wait_for_death(&stage, "grpc", "NOT_SERVING")?;
+    fs::remove_file(not_serving(host)?)?;
     let illnesses =
         [host.address4.to_string(), host.address6.to_string()].map(|a| dir.join(format!("ill-{a}")));
     illnesses.iter().try_for_each(|file| fs::write(file, ""))?;
@@ -241,7 +282,7 @@ fn each_kind_of_probe_goes_through_its_backend_and_says_what_it_met() -> Result<
 
     // Its own addresses answer as before.
     hold(&stage, &host.namespace, "delete")?;
-    for kind in ["https", "tls", "dns", "ping", "script"] {
+    for kind in ["https", "tls", "dns", "grpc", "ping", "script"] {
         wait_for_death(&stage, kind, "")?;
     }
     hold(&stage, &host.namespace, "add")?;

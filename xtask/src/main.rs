@@ -14,7 +14,7 @@ mod lab;
 mod lint;
 mod outcome;
 mod printed;
-mod schemathesis;
+mod python;
 mod setup;
 mod shell;
 mod sizes;

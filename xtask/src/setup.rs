@@ -6,7 +6,7 @@ use std::process::{Command, Stdio};
 use anyhow::{Context as _, Result, anyhow, bail};
 
 use crate::{
-    kernels, schemathesis,
+    kernels, python,
     shell::{self, say},
     toolchain::{self, LINKER, LLVM, Machine, Missing, NIGHTLY, Way},
 };
@@ -59,11 +59,8 @@ fn check() -> Result<()> {
         say(format!("missing: {program}; install it with `{}`", apt_install(&[package])));
         count += 1;
     }
-    if let Some(missing) = schemathesis::missing()? {
-        say(format!(
-            "missing: {missing}; install it with `{}`",
-            schemathesis::install_commands()?.join(" && ")
-        ));
+    if let Some(missing) = python::missing()? {
+        say(format!("missing: {missing}; install it with `{}`", python::install_commands()?.join(" && ")));
         count += 1;
     }
     if count > 0 {
@@ -75,7 +72,7 @@ fn check() -> Result<()> {
 /// Installs what is missing of what a verb needs; says nothing if nothing is.
 pub(crate) fn ensure(need: Need) -> Result<()> {
     ensure_machine(need)?;
-    if need == Need::Everything { schemathesis::ensure() } else { Ok(()) }
+    if need == Need::Everything { python::ensure() } else { Ok(()) }
 }
 
 fn ensure_machine(need: Need) -> Result<()> {

@@ -38,8 +38,8 @@ pub(crate) const PROGRAMS: [(&str, &str); 9] = [
     ("dnsmasq", "dnsmasq-base"),
     ("ping", "iputils-ping"),
 ];
-/// The version of schemathesis, from PyPI, that tries the control API.
-pub(crate) const SCHEMATHESIS: &str = "4.32.5";
+/// What the tests have of PyPI, with the versions: schemathesis tries the control API, grpcio has a gRPC server.
+pub(crate) const PYTHON_PACKAGES: [(&str, &str); 2] = [("schemathesis", "4.32.5"), ("grpcio", "1.85.3")];
 /// The environment variable that picks a way: `debian` or `rustup`.
 pub(crate) const OVERRIDE: &str = "VIP_BPF_TOOLCHAIN";
 

@@ -22,7 +22,7 @@ pub use nginx::Nginx;
 pub use process::{Process, Signal};
 pub use switch::accept_xdp;
 pub use tap::{Seen, Tap};
-pub use tool::{require_root, run, run_with_input};
+pub use tool::{python, require_root, run, run_with_input};
 pub use topology::{DEFAULT_VIPS, Topology, TopologyBuilder};
 pub(crate) use topology::{format_mac, random_prefix};
 pub use wait::{scaled, wait_for};

@@ -3,6 +3,7 @@
 use std::{
     io::Write as _,
     os::unix::process::CommandExt as _,
+    path::PathBuf,
     process::{Command, Stdio},
 };
 
@@ -18,6 +19,18 @@ pub fn require_root() -> Result<()> {
         "network namespaces and BPF programs need root: run this as root, for example with sudo"
     );
     Ok(())
+}
+
+/// A program of the Python environment below cargo's target directory, which `cargo xtask setup` makes.
+///
+/// # Errors
+/// It is not there.
+pub fn python(program: &str) -> Result<PathBuf> {
+    let here = std::env::current_exe().context("find this program")?;
+    let target = here.ancestors().nth(3).context("find cargo's target directory")?;
+    let program = target.join("python/bin").join(program);
+    ensure!(program.exists(), "there is no {}: run `cargo xtask setup`", program.display());
+    Ok(program)
 }
 
 /// Runs a program to its end and returns what it printed.

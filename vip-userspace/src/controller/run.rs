@@ -340,10 +340,10 @@ impl Loop {
         self.controller.owners(vip, macs);
         let now: BTreeSet<_> = self.controller.world().thieves(vip).collect();
         for mac in now.difference(&before) {
-            warn!("{}", super::words::of_theft(vip, *mac, self.controller.world()));
+            self.tell_of_thief(vip, *mac, true);
         }
         for mac in before.difference(&now) {
-            info!("{mac} does not answer for {vip} any more");
+            self.tell_of_thief(vip, *mac, false);
         }
     }
 
@@ -360,7 +360,9 @@ impl Loop {
         match self.controller.resync(self.part, PARTS) {
             Ok(strays) => {
                 for (table, entries) in strays {
-                    warn!("{}", super::words::of_strays(table, entries));
+                    let words = super::words::of_strays(table, entries);
+                    warn!("{words}");
+                    self.herald.tell(News::Mended { table: table.to_owned(), entries }, words);
                 }
             }
             Err(error) => error!("{error:#}; trying again in {PARTS} s"),

@@ -1,13 +1,13 @@
 //! What the loop tells of, on the log and to whoever follows the changes.
 
-use std::time::Instant;
+use std::{net::IpAddr, time::Instant};
 
 use log::{Level, info, log};
 
 use super::{Transition, drains::Ended, run::Loop, words};
 use crate::{
     control::protocol::{Caller, ChangeAction, Differences, News, StandingWord},
-    model::{NoNeighbour, Standing},
+    model::{Mac, NoNeighbour, Standing},
     net::{Link, NetEvent},
 };
 
@@ -68,6 +68,16 @@ impl Loop {
             let words = format!("{}: the link is {word}", link.name);
             self.herald.tell(News::Link { interface: link.name.clone(), up }, words);
         }
+    }
+
+    /// Somebody answers for a VIP who should not, or does not any more.
+    pub(super) fn tell_of_thief(&self, vip: IpAddr, mac: Mac, answers: bool) {
+        let words = match answers {
+            true => words::of_theft(vip, mac, self.controller.world()),
+            false => format!("{mac} does not answer for {vip} any more"),
+        };
+        log!(if answers { Level::Warn } else { Level::Info }, "{words}");
+        self.herald.tell(News::Thief { vip, mac, answers }, words);
     }
 
     /// A drain that has come to its end.

@@ -6,7 +6,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::Caller;
-use crate::model::{BackendName, ServiceName};
+use crate::model::{BackendName, Mac, ServiceName};
 
 /// One change: a line of the answer to `GET /v1/events`.
 #[derive(Clone, PartialEq, Eq, Debug, JsonSchema, Serialize, Deserialize)]
@@ -89,6 +89,22 @@ pub enum News {
         service: ServiceName,
         /// How many.
         flows: u64,
+    },
+    /// Somebody else than a director answers for a VIP, or does not any more: packets go to him past the director.
+    Thief {
+        /// The VIP.
+        vip: IpAddr,
+        /// His MAC.
+        mac: Mac,
+        /// He answers.
+        answers: bool,
+    },
+    /// Somebody else has written to a pinned table: it was put right.
+    Mended {
+        /// The table.
+        table: String,
+        /// How many of its entries.
+        entries: usize,
     },
     /// The listener did not read fast enough: it has missed changes, and is cut off. Ask for the status, and follow anew.
     Lagged {
