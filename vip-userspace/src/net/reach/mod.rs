@@ -188,7 +188,7 @@ impl Link {
         let address = link_address(ifindex)?;
         let mut link = Self { sockets: Vec::new(), readers: Vec::new() };
         for (kind, filter) in [(libc::ETH_P_ARP, ARP_REPLIES), (libc::ETH_P_IPV6, ADVERTISEMENTS)] {
-            let socket = Arc::new(listen(kind, filter, &address)?);
+            let socket = Arc::new(listen(kind, &filter, &address)?);
             let reader = tokio::spawn(hear(ifindex, Arc::clone(&socket), heard.clone()));
             link.readers.push(reader.abort_handle());
             link.sockets.push(socket);
@@ -213,12 +213,12 @@ fn link_address(ifindex: u32) -> io::Result<LinkAddr> {
 }
 
 /// Hears frames of one kind that an interface receives, if the filter lets them pass.
-fn listen(kind: i32, filter: [SockFilter; 4], address: &LinkAddr) -> io::Result<UdpSocket> {
+fn listen(kind: i32, filter: &[SockFilter; 4], address: &LinkAddr) -> io::Result<UdpSocket> {
     let kind = u16::try_from(kind).unwrap_or_default().to_be();
     let protocol = std::num::NonZero::new(u32::from(kind)).map(Protocol::from_raw);
     let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
     let socket = socket_with(AddressFamily::PACKET, SocketType::RAW, flags, protocol)?;
-    SockRef::from(&socket).attach_filter(&filter)?;
+    SockRef::from(&socket).attach_filter(filter)?;
     bind(socket.as_raw_fd(), address)?;
     // To send and to receive is the same for sockets of all kinds.
     UdpSocket::from_std(socket.into())
