@@ -220,7 +220,7 @@ mod tests {
         let service = Service { ring_first: 1, ring_size: 7, flags: 1, id: 9, ..Service::zeroed() };
         let member = Member { mac: [2; 6], egress: EgressId(1), state: Member::UP };
         vec![
-            Record::Port(1, Port { mac: [2, 0, 0, 0, 0, 1], router: 0, zero: 0 }),
+            Record::Port(1, Port { mac: [2, 0, 0, 0, 0, 1], router: 0, flags: 0 }),
             Record::VipBit(513, true),
             Record::Service4(ServiceKey4::vip([10, 200, 0, 1]), service),
             Record::Service6(ServiceKey6::vip([0xfd; 16]), service),

@@ -13,7 +13,7 @@ use vip_userspace::plan::Tables;
 
 use crate::{
     cases::{self, Case},
-    world::{PORT, on_host, tables, with_router},
+    world::{PORT, on_host, tables, with_inlet, with_router},
 };
 
 /// Rings are cut down to so many slots.
@@ -30,7 +30,8 @@ pub fn seeds() -> Vec<Vec<u8>> {
 fn cases() -> Vec<(Case, Tables)> {
     let own = cases::all().into_iter().map(|case| (case, tables()));
     let routers = cases::of_virtual_routers().into_iter().map(|case| (case, with_router(tables())));
-    own.chain(routers).collect()
+    let inlets = cases::of_inlets().into_iter().map(|case| (case, with_inlet(tables())));
+    own.chain(routers).chain(inlets).collect()
 }
 
 fn records(case: &Case, tables: &HostTables) -> Vec<Record> {

@@ -8,6 +8,7 @@ pub mod differential;
 pub mod kernel;
 pub mod lab;
 pub mod load;
+pub mod local;
 pub mod net;
 pub mod numbered;
 pub mod packet;

@@ -20,7 +20,7 @@ use crate::net::{BpfFs, Namespace, Process, Signal, wait_for};
 const VIP_BIN: &str = "VIP_BIN";
 /// How long a controller may take to answer at first.
 const START: Duration = Duration::from_secs(30);
-/// The instance's name; its places are its own anyway.
+/// The instance's name, unless a test has two of them on one machine; its places are its own anyway.
 const INSTANCE: &str = "lab";
 /// The directory of its BPF file system.
 const BPFFS: &str = "bpf";
@@ -30,6 +30,7 @@ const BPFFS: &str = "bpf";
 #[derive(Debug)]
 pub struct Vip {
     program: PathBuf,
+    instance: String,
     bpffs: BpfFs,
     dir: PathBuf,
     keep: bool,
@@ -43,7 +44,14 @@ impl Vip {
     pub fn install(dir: &Path) -> Result<Self> {
         let program = find()?;
         let bpffs = BpfFs::mount(&dir.join(BPFFS))?;
-        Ok(Self { program, bpffs, dir: dir.to_owned(), keep: false })
+        Ok(Self { program, instance: INSTANCE.to_owned(), bpffs, dir: dir.to_owned(), keep: false })
+    }
+
+    /// The same as an instance of another name.
+    #[must_use]
+    pub fn named(mut self, instance: &str) -> Self {
+        instance.clone_into(&mut self.instance);
+        self
     }
 
     /// The program's file.
@@ -68,7 +76,7 @@ impl Vip {
     pub fn options(&self) -> Vec<String> {
         let place = |path: &Path| path.display().to_string();
         let options = [
-            ("--instance", INSTANCE.to_owned()),
+            ("--instance", self.instance.clone()),
             ("--run-dir", place(&self.run_dir())),
             ("--state-dir", place(&self.state_dir())),
             ("--bpffs", place(self.bpffs())),
@@ -97,13 +105,17 @@ impl Vip {
     /// The pin of a table, of the program or of a link.
     #[must_use]
     pub fn pin(&self, name: &str) -> PathBuf {
-        self.bpffs().join("vip").join(INSTANCE).join(format!("v{}", vip_common::tables::LAYOUT)).join(name)
+        self.bpffs()
+            .join("vip")
+            .join(&self.instance)
+            .join(format!("v{}", vip_common::tables::LAYOUT))
+            .join(name)
     }
 
     /// The control socket.
     #[must_use]
     pub fn socket(&self) -> PathBuf {
-        self.run_dir().join(format!("{INSTANCE}.sock"))
+        self.run_dir().join(format!("{}.sock", self.instance))
     }
 
     /// The configuration.

@@ -119,7 +119,7 @@ pub const TERMS: Terms = Terms { period: 1, allowance: 1 << 20, idle: 120, alway
 #[must_use]
 pub fn tables() -> Tables {
     let mut tables = Tables {
-        ports: [(PORT, Port { mac: OWN_MAC, router: 0, zero: 0 })].into(),
+        ports: [(PORT, Port { mac: OWN_MAC, router: 0, flags: 0 })].into(),
         members: members(),
         egresses: [(1, PORT, OWN_MAC), (2, OTHER_PORT, OTHER_MAC)]
             .map(|(id, ifindex, mac)| (EgressId(id), Egress::untouched(ifindex, mac)))
@@ -160,7 +160,14 @@ fn own_entries(tables: &mut Tables, own: Service) {
 /// The same tables, where the port has a virtual router's MACs as well.
 #[must_use]
 pub fn with_router(tables: Tables) -> Tables {
-    let port = Port { mac: OWN_MAC, router: ROUTER, zero: 0 };
+    let port = Port { mac: OWN_MAC, router: ROUTER, flags: 0 };
+    Tables { ports: [(PORT, port)].into(), ..tables }
+}
+
+/// The same tables, where the port is the inlet of local clients.
+#[must_use]
+pub fn with_inlet(tables: Tables) -> Tables {
+    let port = Port { mac: OWN_MAC, router: 0, flags: Port::INLET };
     Tables { ports: [(PORT, port)].into(), ..tables }
 }
 

@@ -18,7 +18,7 @@ use vip_tests::{
         CLOSED, OWN_MAC, PORT, SPREAD, VIP4, VIP6, WEB, now, on_host,
         special::SHUT,
         spread::{owner4, owner6},
-        tables, with_router,
+        tables, with_inlet, with_router,
     },
 };
 use vip_userspace::plan::Tables;
@@ -97,6 +97,14 @@ fn a_virtual_router_adds_two_macs_and_changes_nothing_else() -> Result<()> {
 }
 
 #[test]
+fn by_the_inlet_what_this_box_sends_is_directed() -> Result<()> {
+    let tables = with_inlet(tables());
+    assert_none(&fail_on_the_host(&cases::of_inlets(), &on_host(&tables)));
+    assert_none(&fail_in_the_kernel(&cases::of_inlets(), &mut Kernel::load(&tables)?)?);
+    Ok(())
+}
+
+#[test]
 #[expect(clippy::print_stdout, reason = "what is left out is told loudly")]
 fn without_headroom_a_frame_that_must_grow_is_dropped() -> Result<()> {
     let tables = tables();
@@ -146,7 +154,7 @@ fn agree(frame: &[u8], tables: &HostTables) -> Result<(), String> {
 
 #[test]
 fn the_fast_path_decides_as_the_full_one_or_not_at_all() {
-    for tables in [tables(), with_router(tables())] {
+    for tables in [tables(), with_router(tables()), with_inlet(tables())] {
         let tables = on_host(&tables);
         for case in cases::all() {
             tables.now.set(now());
@@ -205,7 +213,8 @@ fn a_cpu_sends_so_many_answers_in_a_tick_and_no_more() -> Result<()> {
 
 #[test]
 fn cases_have_names_of_their_own_and_cover_every_reason() {
-    let cases = [cases::all(), cases::of_virtual_routers(), cases::without_headroom()].concat();
+    let cases =
+        [cases::all(), cases::of_virtual_routers(), cases::of_inlets(), cases::without_headroom()].concat();
     let mut names = BTreeSet::new();
     for case in &cases {
         assert!(case.frame.len() >= 14, "{}: no Ethernet header", case.name);
@@ -227,7 +236,8 @@ fn quoted(text: &str) -> impl Iterator<Item = &str> {
 #[test]
 fn the_page_of_rows_names_cases_that_there_are_and_every_reason() {
     let page = include_str!("../../docs/design/packets.md");
-    let cases = [cases::all(), cases::of_virtual_routers(), cases::without_headroom()].concat();
+    let cases =
+        [cases::all(), cases::of_virtual_routers(), cases::of_inlets(), cases::without_headroom()].concat();
     let names: BTreeSet<_> = cases.iter().map(|case| case.name.as_str()).collect();
     let rows: Vec<Vec<_>> = page
         .lines()

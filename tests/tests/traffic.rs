@@ -30,7 +30,7 @@ fn tables(topology: &Topology) -> Result<Tables> {
     let own = Service { ring_size: 0, ..service };
     let port = 80_u16.to_be_bytes();
     Ok(Tables {
-        ports: [(ifindex, Port { mac, router: 0, zero: 0 })].into(),
+        ports: [(ifindex, Port { mac, router: 0, flags: 0 })].into(),
         services4: [
             (ServiceKey4::vip(VIP4), own),
             (ServiceKey4 { vip: VIP4, port, protocol: TCP, zero: 0 }, service),

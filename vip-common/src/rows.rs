@@ -52,7 +52,7 @@ pub struct Case<Address> {
     pub(crate) from_peer: bool,
     /// It has no hops left.
     expired: bool,
-    /// Its source is an address of the director's own.
+    /// Its source is an address of the director's own, and it is not the box that sent it just now.
     own: bool,
     pub(crate) about: About,
 }
@@ -131,7 +131,7 @@ pub(crate) fn read<I: Layout, F: Frame, T: Tables>(
         return case.gets(Action::drop(Reason::BadSource));
     }
     case.expired = I::hops(&header) <= 1;
-    case.own = I::is_own(tables, source);
+    case.own = !arrival.port.is_inlet() && I::is_own(tables, source);
     match packet::read::<I>(arrival.network, &header) {
         Some(packet) if packet.payload <= packet.end && packet::reaches(frame, packet.end) => {
             case.packet = packet;

@@ -64,7 +64,7 @@ pub(crate) fn refusal(refused: &Refused) -> String {
 pub(crate) fn status(status: &Status) -> String {
     let mut parts = vec![head(status)];
     if !status.interfaces.is_empty() {
-        parts.push(interfaces(&status.interfaces));
+        parts.push(interfaces(&status.interfaces, status.inlet.as_ref()));
     }
     // At rest it holds nothing, and nothing has to be said of it.
     parts.extend(status.flow_table.filter(|table| *table != at_rest(table)).map(|table| flow_table(&table)));
@@ -136,7 +136,7 @@ fn flow_table(table: &FlowTableStatus) -> String {
     )
 }
 
-fn interfaces(interfaces: &[InterfaceStatus]) -> String {
+fn interfaces(interfaces: &[InterfaceStatus], inlet: Option<&InterfaceStatus>) -> String {
     let mut table = Table::new(&[("INTERFACE", Side::Left), ("MODE", Side::Left), ("MAC", Side::Left)]);
     for interface in interfaces {
         let mode = match interface.mode {
@@ -144,6 +144,9 @@ fn interfaces(interfaces: &[InterfaceStatus]) -> String {
             Mode::Generic => Cell::styled("generic (slow)", WARNING),
         };
         table.row([Cell::plain(&interface.name), mode, Cell::or_none(interface.mac)]);
+    }
+    if let Some(inlet) = inlet {
+        table.row([Cell::plain(&inlet.name), Cell::plain("local clients"), Cell::or_none(inlet.mac)]);
     }
     table.text(0)
 }

@@ -119,6 +119,7 @@ fn status() -> Status {
         uptime_seconds: Some(2),
         layout: 1,
         interfaces: Vec::new(),
+        inlet: None,
         services: Vec::new(),
         backends: Vec::new(),
         reasons: Vec::new(),

@@ -25,7 +25,7 @@ fn records() -> Vec<Record> {
     };
     let key = ServiceKey4 { vip: VIP, port: [0, 80], protocol: 6, zero: 0 };
     vec![
-        Record::Port(1, Port { mac: OWN, router: 0, zero: 0 }),
+        Record::Port(1, Port { mac: OWN, router: 0, flags: 0 }),
         Record::Egress(EgressId(1), Egress::untouched(1, OWN)),
         Record::Service4(ServiceKey4::vip(VIP), Service::zeroed()),
         Record::Service4(key, service),

@@ -159,7 +159,7 @@ pub(super) fn started(tables: &Tables, flows: u32) -> Result<Ebpf> {
 
 /// One VIP of each family with TCP and UDP, 8 backends that take turns in the ring; all of it at one port.
 pub(super) fn tables(port: u32) -> Tables {
-    let (ingress, own_port) = (port, Port { mac: OWN_MAC, router: 0, zero: 0 });
+    let (ingress, own_port) = (port, Port { mac: OWN_MAC, router: 0, flags: 0 });
     let service = Service { ring_first: 1, ring_size: SLOTS, id: 1, ..Service::zeroed() };
     let own = Service { flags: Service::ANSWERS_ECHO, ..service };
     let port = WEB.to_be_bytes();

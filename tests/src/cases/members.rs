@@ -107,6 +107,28 @@ fn own() -> Vec<Case> {
     ]
 }
 
+/// What programs of this box send comes in by the inlet: there its addresses are no sign that a packet has come back.
+pub(super) fn of_inlets() -> Vec<Case> {
+    let own4 = |port| Packet::on(Route::V4(OWN.v4, VIP4)).tcp(port).frame();
+    let own6 = |port| Packet::on(Route::V6(OWN.v6, VIP6)).udp(port).frame();
+    let forwarded = |name: &str, frame| Case::forwards(format!("a local client's {name}"), frame, WEB_MEMBER);
+    vec![
+        forwarded("segment by the inlet, IPv4", own4(WEB)),
+        forwarded("datagram by the inlet, IPv6", own6(WEB)),
+        forwarded("SYN by the inlet", Packet::on(Route::V4(OWN.v4, VIP4)).syn(WEB).frame()).opening(),
+        forwarded(
+            "packet by the inlet, from an address that is not listed",
+            Packet::to4(VIP4).tcp(WEB).frame(),
+        ),
+        Case::drops("a local client's packet to a closed port", own4(CLOSED), Reason::UnknownPort),
+        bounce(
+            "what the chosen member is said to send by the inlet",
+            Packet::on(Route::V4(OWN.v4, VIP4)).macs(mac_of(WEB_MEMBER), OWN_MAC).tcp(WEB).frame(),
+            WEB_MEMBER,
+        ),
+    ]
+}
+
 fn bounced() -> Vec<Case> {
     let from = |packet: Packet, member| packet.macs(mac_of(member), OWN_MAC).frame();
     vec![

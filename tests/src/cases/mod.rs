@@ -71,6 +71,12 @@ pub fn of_virtual_routers() -> Vec<Case> {
     links::of_virtual_routers()
 }
 
+/// Cases of the port that takes in what programs of the director's box send.
+#[must_use]
+pub fn of_inlets() -> Vec<Case> {
+    members::of_inlets()
+}
+
 /// Cases of a port whose driver leaves no room in front of frames.
 #[must_use]
 pub fn without_headroom() -> Vec<Case> {

@@ -34,12 +34,23 @@ layout! {
         mac: Mac,
         /// Its virtual router id (RFC 9568), whose MACs count as its own; 0: none.
         router: u8,
-        /// Not used: 0.
-        zero: u8,
+        /// [`Port::INLET`], or 0.
+        flags: u8,
     }
 }
 
 impl Port {
+    /// In `flags`: what comes in there is sent by programs of this box, so its own addresses are no sign that a packet has
+    /// come back.
+    pub const INLET: u8 = 1;
+
+    /// True for a port that takes in what this box itself sends.
+    #[inline(always)]
+    #[must_use]
+    pub const fn is_inlet(&self) -> bool {
+        self.flags & Self::INLET != 0
+    }
+
     /// True for the port's own MAC and those of its virtual router (RFC 9568, section 7.3).
     #[inline(always)]
     pub(crate) fn owns(&self, mac: Mac) -> bool {

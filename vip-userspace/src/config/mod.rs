@@ -27,9 +27,10 @@ use crate::{
     ring::RingKey,
 };
 
-const KEYS: [&str; 11] = [
+const KEYS: [&str; 12] = [
     "interfaces",
     "egress-interfaces",
+    "local-clients",
     "virtual-router",
     "peers",
     "mode",
@@ -54,6 +55,8 @@ pub struct Config {
     pub interfaces: Vec<String>,
     /// Names of further interfaces that lead to backends, and take no packets to VIPs: none of `interfaces`.
     pub egress_interfaces: Vec<String>,
+    /// Whether programs of this box are clients of the VIPs as well.
+    pub local_clients: bool,
     /// The virtual router (RFC 9568), 1 to 255, whose MACs count as each interface's own.
     pub virtual_router: Option<u8>,
     /// MACs of the other directors of the same VIPs.
@@ -103,6 +106,7 @@ impl Config {
         Self {
             interfaces: Vec::new(),
             egress_interfaces: Vec::new(),
+            local_clients: false,
             virtual_router: None,
             peers: BTreeSet::new(),
             mode: AttachMode::default(),
@@ -121,6 +125,7 @@ fn read(document: &DeTable<'_>, findings: &mut Findings<'_>) -> Config {
     let mut config = Config {
         egress_interfaces: network::egress_interfaces(&root, &interfaces, findings),
         interfaces,
+        local_clients: root.switch("local-clients", findings).unwrap_or_default(),
         virtual_router: network::virtual_router(&root, findings),
         peers: network::peers(&root, findings),
         mode: root.parsed("mode", findings).unwrap_or_default(),

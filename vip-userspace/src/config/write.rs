@@ -42,10 +42,15 @@ impl Text {
     }
 
     fn network(&mut self, config: &Config) {
-        let Config { interfaces, egress_interfaces, virtual_router, peers, mode, seed, .. } = config;
+        let Config {
+            interfaces, egress_interfaces, local_clients, virtual_router, peers, mode, seed, ..
+        } = config;
         self.line("interfaces", list(interfaces.iter().map(quoted)));
         if !egress_interfaces.is_empty() {
             self.line("egress-interfaces", list(egress_interfaces.iter().map(quoted)));
+        }
+        if *local_clients {
+            self.line("local-clients", local_clients);
         }
         if let Some(router) = virtual_router {
             self.line("virtual-router", router);

@@ -195,8 +195,9 @@ impl<D: Dataplane> Controller<D> {
     /// An interface is there, with this name and MAC, and is up or not.
     pub fn link(&mut self, ifindex: u32, name: String, mac: Mac, is_up: bool) {
         let known = self.world.links.get(&ifindex);
-        let (is_port, is_egress) = known.map_or((false, false), |link| (link.is_port, link.is_egress));
-        self.world.links.insert(ifindex, Link { name, mac, is_port, is_egress, is_up });
+        let part = known.map_or((false, false, false), |link| (link.is_port, link.is_egress, link.is_inlet));
+        let (is_port, is_egress, is_inlet) = part;
+        self.world.links.insert(ifindex, Link { name, mac, is_port, is_egress, is_inlet, is_up });
     }
 
     /// An interface is gone.
@@ -206,8 +207,17 @@ impl<D: Dataplane> Controller<D> {
 
     /// The director is attached to an interface.
     pub fn port(&mut self, ifindex: u32, name: String, mac: Mac) {
-        let link = Link { name, mac, is_port: true, is_egress: false, is_up: true };
+        let link = Link { name, mac, is_port: true, is_egress: false, is_inlet: false, is_up: true };
         self.world.links.insert(ifindex, link);
+    }
+
+    /// The director takes in by this interface alone what local programs send; by none without one.
+    pub(super) fn inlet(&mut self, inlet: Option<(u32, String, Mac)>) {
+        self.world.links.retain(|_, link| !link.is_inlet);
+        if let Some((ifindex, name, mac)) = inlet {
+            let link = Link { name, mac, is_port: false, is_egress: false, is_inlet: true, is_up: true };
+            self.world.links.insert(ifindex, link);
+        }
     }
 
     /// These answer for a VIP on the link.

@@ -24,6 +24,7 @@ pub(super) fn differences(running: &Config, next: &Config, seed_differs: bool) -
     rows.names(Thing::Interface, &running.interfaces, &next.interfaces);
     rows.names(Thing::EgressInterface, &running.egress_interfaces, &next.egress_interfaces);
     rows.names(Thing::Peer, &running.peers, &next.peers);
+    rows.setting("local-clients", Some(running.local_clients), Some(next.local_clients));
     rows.setting("mode", Some(running.mode), Some(next.mode));
     rows.setting("virtual-router", running.virtual_router, next.virtual_router);
     for (key, (before, after)) in fields(&running.capacity, &next.capacity) {

@@ -10,6 +10,7 @@ use std::{collections::BTreeSet, time::Duration};
 use vip_common::{
     Action, Reason, direct,
     host::{HostFrame, HostTables},
+    tables::Port,
 };
 
 pub use self::packet::Packet;
@@ -88,7 +89,11 @@ impl Look {
 
     /// Index and MAC of the interface of that name, or of the first one.
     fn port(&self, name: Option<&str>) -> Result<(u32, Mac), Refused> {
-        let is_it = |found: &&dataplane::inspect::Attached| name.is_none() || found.name.as_deref() == name;
+        let ports = &self.pinned.tables.ports;
+        let is_it = |found: &&dataplane::inspect::Attached| match name {
+            None => !ports.get(&found.ifindex).is_some_and(Port::is_inlet),
+            named => found.name.as_deref() == named,
+        };
         let seen = self.pinned.interfaces.iter().filter(|attached| attached.name.is_some());
         let attached = seen.clone().find(is_it).ok_or_else(|| {
             let what = name
@@ -97,8 +102,7 @@ impl Look {
             Refused::new(Code::NoInterface, format!("{what} forwards here"))
                 .with_remedy(format!("name one of these: {}", names.join(", ")))
         })?;
-        let port = self.pinned.tables.ports.get(&attached.ifindex);
-        Ok((attached.ifindex, port.map_or(Mac([0; 6]), |port| Mac(port.mac))))
+        Ok((attached.ifindex, ports.get(&attached.ifindex).map_or(Mac([0; 6]), |port| Mac(port.mac))))
     }
 
     fn explain(&self, places: &Places, frame: &[u8], ifindex: u32) -> anyhow::Result<Explanation> {

@@ -8,6 +8,7 @@ mod differences;
 mod drains;
 mod explain;
 mod flows;
+mod inlet;
 mod lanes;
 mod memory;
 mod offline;

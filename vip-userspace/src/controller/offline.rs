@@ -33,7 +33,9 @@ pub fn offline_status(places: &Places) -> anyhow::Result<Option<Status>> {
         let name = attached.and_then(|attached| attached.name.clone());
         let name = name.unwrap_or_else(|| format!("interface {ifindex}"));
         let mac = Mac(port.mac);
-        world.links.insert(*ifindex, Link { name, mac, is_port: true, is_egress: false, is_up: true });
+        let is_inlet = port.is_inlet();
+        let link = Link { name, mac, is_port: !is_inlet, is_egress: false, is_inlet, is_up: true };
+        world.links.insert(*ifindex, link);
     }
     adopt(&mut world, &pinned.tables, &by_id);
     let numbers = Numbers::adopt(pinned.capacity, &pinned.tables, &by_id, &world.intent)?;
@@ -45,10 +47,15 @@ pub fn offline_status(places: &Places) -> anyhow::Result<Option<Status>> {
             mac: pinned.tables.ports.get(&attached.ifindex).map(|port| Mac(port.mac)),
         })
     });
+    let is_inlet = |found: &InterfaceStatus| {
+        pinned.tables.ports.get(&found.ifindex).is_some_and(vip_common::tables::Port::is_inlet)
+    };
+    let (inlet, interfaces): (Vec<_>, _) = interfaces.partition(is_inlet);
     let sources = Sources {
         instance: places.instance.as_str(),
         controller: None,
-        interfaces: interfaces.collect(),
+        interfaces,
+        inlet: inlet.into_iter().next(),
         world: &world,
         numbers: &numbers,
         published: &pinned.tables,
@@ -84,7 +91,7 @@ pub fn flows(places: &Places, wanted: &Wanted) -> Result<Option<FlowList>, Refus
 }
 
 /// Takes away all that an instance has put into the kernel, with or without a controller: links, program, maps,
-/// link-layer groups, neighbour entries, the lanes of probes; NICs take VLAN tags off again that did before. The operator's
+/// link-layer groups, neighbour entries, the lanes of probes, the inlet of local clients; NICs take VLAN tags off again that did before. The operator's
 /// wishes and the seed stay.
 ///
 /// # Errors
@@ -92,6 +99,7 @@ pub fn flows(places: &Places, wanted: &Wanted) -> Result<Option<FlowList>, Refus
 pub async fn detach(places: &Places) -> anyhow::Result<dataplane::Detached> {
     let memory = Memory::at(&places.state_dir());
     let labels = memory.labels()?.unwrap_or_default();
+    net::inlet::remove(&net::inlet::Names::of(&places.instance)).await?;
     let detached = dataplane::detach(places)?;
     let links = net::Links::list().await?;
     net::lanes::clear(&detached.indices).await?;

@@ -167,10 +167,12 @@ impl Loop {
         if !self.is_attached(gone.ifindex) {
             return;
         }
-        warn!(
-            "{}: the interface is gone; an interface of that name will be attached to when it is there",
-            gone.name
-        );
+        if !self.lost_inlet(gone.ifindex) {
+            warn!(
+                "{}: the interface is gone; an interface of that name will be attached to when it is there",
+                gone.name
+            );
+        }
         self.interfaces.retain(|interface| interface.ifindex != gone.ifindex);
         let kept = attached(self.controller.dataplane());
         let kept =
@@ -187,10 +189,11 @@ impl Loop {
         let before = attached(self.controller.dataplane())?;
         tags::leave(&self.memory, &mut self.labels, &start::ports(&config, &now), &now, &config.intent)?;
         let dataplane = self.controller.dataplane_mut();
-        let (interfaces, keep) = match start::attach(dataplane, &config, config.mode, &now, &before) {
+        let (interfaces, mut keep) = match start::attach(dataplane, &config, config.mode, &now, &before) {
             Ok(attached) => attached,
             Err(refused) => return Err(self.back_to(&before, &now, refused)),
         };
+        keep.extend(self.inlet.port.as_ref().map(|port| port.ifindex).filter(|_| config.local_clients));
         let old = self.controller.world();
         let world = World {
             intent: config.intent.clone(),
@@ -250,8 +253,14 @@ fn links(config: &Config, world: &World, now: &Links) -> std::collections::BTree
     for name in ports.union(&egresses) {
         if let Some(link) = now.by_name(name) {
             let mac = link.mac.unwrap_or(Mac([0; 6]));
-            let entry =
-                Link { name: link.name.clone(), mac, is_port: false, is_egress: false, is_up: link.up };
+            let entry = Link {
+                name: link.name.clone(),
+                mac,
+                is_port: false,
+                is_egress: false,
+                is_inlet: false,
+                is_up: link.up,
+            };
             links.entry(link.ifindex).or_insert(entry);
         }
     }

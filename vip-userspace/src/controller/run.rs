@@ -20,6 +20,7 @@ use tokio::{
 use super::{
     Controller,
     bouncing::{self, Bouncing},
+    inlet::Inlet,
     lanes::Lanes,
     memory::Labels,
     start::{Net, Started},
@@ -137,6 +138,7 @@ pub(super) struct Loop {
     /// They may be other ones now.
     places_changed: bool,
     lanes: Lanes,
+    pub(super) inlet: Inlet,
     /// The part of the tables that is looked at next.
     part: usize,
     bouncing: Bouncing,
@@ -152,6 +154,8 @@ impl Loop {
         let mut controller = started.controller;
         let epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         controller.begin_drains(epoch, started.drains.clone());
+        let led = started.labels.intent.services().values().map(|service| service.address.vip).collect();
+        let inlet = Inlet::new(&options.places.instance, led);
         Self {
             places: options.places.clone(),
             options,
@@ -175,6 +179,7 @@ impl Loop {
             exits,
             places_changed: true,
             lanes: Lanes::new(started.labels.opened.clone()),
+            inlet,
             labels: started.labels,
             part: 0,
             bouncing: Bouncing::default(),
@@ -190,6 +195,8 @@ impl Loop {
         let mut hung_up = signal(SignalKind::hangup()).context("listen for SIGHUP")?;
         let mut ticks = tokio::time::interval(TICK);
         self.intent_changed();
+        // One that is adopted stays a port.
+        self.keep_inlet().await;
         self.settle().await;
         loop {
             let event = tokio::select! {
@@ -219,6 +226,7 @@ impl Loop {
                 Event::Reload => self.reload_on_signal().await,
                 Event::Tick => {
                     self.lanes.tick();
+                    self.inlet.tick();
                     self.look_after().await;
                 }
                 Event::End(signal) => {
@@ -227,6 +235,7 @@ impl Loop {
                 }
             }
             self.settle().await;
+            self.keep_inlet().await;
         }
     }
 
@@ -242,7 +251,7 @@ impl Loop {
 
     /// What is ready together is published together, and everybody who depends on it is told. Packets come first: probes
     /// get their lanes, and where to go, once packets go there.
-    async fn settle(&mut self) {
+    pub(super) async fn settle(&mut self) {
         while let Ok(verdict) = self.verdicts.try_recv() {
             self.verdict(verdict);
         }
@@ -272,6 +281,7 @@ impl Loop {
 
     /// All that follows the intent follows it.
     pub(super) fn intent_changed(&mut self) {
+        self.inlet.changed();
         self.net.watcher.watch(self.controller.world().watched());
         self.checks = super::probing::wanted_checks(self.controller.world(), self.controller.numbers());
         self.checker.reconcile(self.checks.clone());
@@ -302,6 +312,9 @@ impl Loop {
         self.tell_of_net(&event);
         self.net.links.apply(&event);
         self.places_changed = true;
+        if !matches!(event, NetEvent::Neighbour { .. }) {
+            self.inlet.changed();
+        }
         match event {
             NetEvent::Neighbour { address, result } => self.controller.neighbour(address, result),
             NetEvent::Link(link) => {
@@ -331,7 +344,7 @@ impl Loop {
     /// True for an interface that the director is attached to.
     pub(super) fn is_attached(&self, ifindex: u32) -> bool {
         let known = self.controller.world().links.get(&ifindex);
-        known.is_some_and(|known| known.is_port || known.is_egress)
+        known.is_some_and(crate::model::Link::is_attached)
     }
 
     /// Others answer for a VIP than before.
@@ -486,6 +499,7 @@ impl Loop {
             instance: self.places.instance.as_str(),
             controller: Some((std::process::id(), self.began.elapsed().as_secs())),
             interfaces: self.interfaces.clone(),
+            inlet: self.inlet.port.clone(),
             world: self.controller.world(),
             numbers: self.controller.numbers(),
             published: self.controller.published(),

@@ -13,6 +13,7 @@ use tokio::{
 use super::{
     Controller, Memory, commands,
     core::adopt,
+    inlet,
     memory::Labels,
     reload::tell_of_wishes,
     run::{RunOptions, failed},
@@ -85,7 +86,8 @@ pub(super) async fn start(options: &RunOptions) -> Result<Started, Refused> {
     let known = if options.reset { Vec::new() } else { memory.wishes().map_err(failed)? };
     let prepared = prepare(&config, known, &labels, &dataplane, key).and_then(|prepared| {
         tags::leave(&memory, &mut labels, &ports(&config, &links), &links, &config.intent)?;
-        let (interfaces, keep) = attach(&mut dataplane, &config, mode, &links, &[])?;
+        let (interfaces, mut keep) = attach(&mut dataplane, &config, mode, &links, &[])?;
+        keep.extend(inlet::found(&options.places.instance, &links).filter(|_| config.local_clients));
         release(&mut dataplane, &keep)?;
         Ok((prepared, interfaces))
     });
@@ -141,6 +143,7 @@ fn ways_out(config: &Config, ports: &[InterfaceStatus], links: &Links) -> BTreeM
         mac: mac.unwrap_or(Mac([0; 6])),
         is_port,
         is_egress: !is_port,
+        is_inlet: false,
         is_up: true,
     };
     let ports = ports.iter().map(|port| (port.ifindex, link(&port.name, port.mac, true)));

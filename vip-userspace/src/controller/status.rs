@@ -23,6 +23,7 @@ pub(super) struct Sources<'a> {
     /// Process id and whole seconds since its start, where a controller runs.
     pub(super) controller: Option<(u32, u64)>,
     pub(super) interfaces: Vec<InterfaceStatus>,
+    pub(super) inlet: Option<InterfaceStatus>,
     pub(super) world: &'a World,
     pub(super) numbers: &'a Numbers,
     pub(super) published: &'a Tables,
@@ -52,6 +53,7 @@ impl Sources<'_> {
             flow_table: Some(self.flow_table()),
             unlisted_addresses: self.world.own_addresses().1 as u64,
             interfaces: self.interfaces,
+            inlet: self.inlet,
         }
     }
 

@@ -37,8 +37,18 @@ pub struct Link {
     pub is_port: bool,
     /// It is a way out that the configuration names for that alone.
     pub is_egress: bool,
+    /// The director is attached to it for what local programs send: it leads nowhere.
+    pub is_inlet: bool,
     /// It is switched on and has a carrier.
     pub is_up: bool,
+}
+
+impl Link {
+    /// The director's program is on it.
+    #[must_use]
+    pub const fn is_attached(&self) -> bool {
+        self.is_port || self.is_egress || self.is_inlet
+    }
 }
 
 /// How the members of a service stand.

@@ -67,6 +67,16 @@ struct Value {
     data: u32,
 }
 
+/// `ETHTOOL_STXCSUM`
+const SET_TX_CHECKSUMS: u32 = 0x17;
+
+/// Leaves the checksums of what an interface sends to its driver, or not.
+///
+/// `socket` says in which network namespace.
+pub(super) fn set_tx_checksums(socket: BorrowedFd<'_>, interface: &str, offloads: bool) -> io::Result<()> {
+    ethtool(socket, interface, &mut Value { command: SET_TX_CHECKSUMS, data: offloads.into() })
+}
+
 /// The flags of an interface's driver.
 ///
 /// `socket` says in which network namespace.
@@ -84,7 +94,7 @@ pub(super) fn set_driver_flags(socket: BorrowedFd<'_>, interface: &str, flags: u
 fn ethtool(socket: BorrowedFd<'_>, interface: &str, value: &mut Value) -> io::Result<()> {
     let mut request = about(interface)?;
     request.ifr_ifru.ifru_data = (&raw mut *value).cast();
-    // SAFETY: `SIOCETHTOOL` reads one `ifreq`, which `request` is and outlives the call, and for these two commands reads and
+    // SAFETY: `SIOCETHTOOL` reads one `ifreq`, which `request` is and outlives the call, and for these commands reads and
     // writes the `ethtool_value` that it points to, which is borrowed for the call. The name ends with a zero byte, and the
     // descriptor is borrowed, so it is open.
     match unsafe { libc::ioctl(socket.as_raw_fd(), libc::SIOCETHTOOL, &raw mut request) } {

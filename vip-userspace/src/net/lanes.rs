@@ -28,7 +28,7 @@ use super::{
 use crate::model::Mac;
 
 /// The next hops of lanes: addresses that are on every link and on none. Nobody asks for them, as their MAC is stated.
-const NEXT_HOPS: [IpAddr; 2] = [
+pub(super) const NEXT_HOPS: [IpAddr; 2] = [
     IpAddr::V4(Ipv4Addr::new(169, 254, 118, 112)),
     IpAddr::V6(Ipv6Addr::new(0xfe80, 0, 0, 0, 0, 0, 0x7669, 0x7000)),
 ];

@@ -2,11 +2,12 @@
 //! matters to a service it does not know.
 //!
 //! [`classify`] and [`place`] are pure; [`watcher`] keeps asking the kernel, [`owners`] and `reach` the link; [`groups`] lets neighbour solicitations
-//! for VIPs in, [`offload`] keeps NICs from taking tags off. Sockets are made in the network namespace of the calling thread.
+//! for VIPs in, [`offload`] keeps NICs from taking tags off, [`lanes`] lead probes out and the [`inlet`] local clients in. Sockets are made in the network namespace of the calling thread.
 
 pub mod classify;
 mod events;
 pub mod groups;
+pub mod inlet;
 mod ioctl;
 mod kernel;
 pub mod lanes;

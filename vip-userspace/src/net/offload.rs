@@ -1,6 +1,6 @@
 //! What a NIC does to frames before the program sees them, and must not: taking VLAN tags off. The program would then take a
-//! tagged frame for an untagged one, and send it on without its tag, into another VLAN. When that is turned off, and back
-//! on, is not decided here.
+//! tagged frame for an untagged one, and send it on without its tag, into another VLAN. Or leaving checksums open, which the
+//! next NIC would not know of. When that is turned off, and back on, is not decided here.
 
 use std::{collections::BTreeSet, io, os::fd::AsFd as _};
 
@@ -9,7 +9,7 @@ use socket2::{Domain, Socket, Type};
 
 use super::{
     Links,
-    ioctl::{Flag, driver_flags, set_driver_flags},
+    ioctl::{Flag, driver_flags, set_driver_flags, set_tx_checksums},
 };
 
 /// An interface whose NIC took tags off before it was told not to. It outlives the controller, so it is to be written down
@@ -75,6 +75,14 @@ pub fn give_back_tags(took: &BTreeSet<TookTags>, links: &Links) -> Result<(), Of
         })
         .collect();
     results.into_iter().collect()
+}
+
+/// Has the kernel write the checksums of what leaves by an interface (`ethtool -K … tx off`), before anybody sees it.
+///
+/// # Errors
+/// The driver refuses.
+pub fn complete_checksums(interface: &str) -> io::Result<()> {
+    set_tx_checksums(socket()?.as_fd(), interface, false)
 }
 
 /// In the network namespace of this thread.

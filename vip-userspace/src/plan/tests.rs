@@ -67,7 +67,7 @@ const MAC: [u8; 6] = [2, 0, 0, 0, 0, 9];
 /// tracked, and settled at member 9.
 fn example(services: &[(u8, u32, &[u32])]) -> Tables {
     let mut tables = Tables { flow_key: Some(Zeroable::zeroed()), ..Tables::default() };
-    tables.ports.insert(3, Port { mac: MAC, router: 0, zero: 0 });
+    tables.ports.insert(3, Port { mac: MAC, router: 0, flags: 0 });
     tables.egresses.insert(EgressId(1), Egress::untouched(3, MAC));
     for (host, first, owners) in services {
         let vip = [10, 200, 0, *host];

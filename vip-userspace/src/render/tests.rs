@@ -49,6 +49,7 @@ fn known() -> Status {
             { "name": "eth0", "ifindex": 2, "mode": "native", "mac": "02:00:00:00:00:aa" },
             { "name": "uplink1", "ifindex": 3, "mode": "generic", "mac": null }
         ],
+        "inlet": { "name": "vip-in-80000000", "ifindex": 4, "mode": "generic", "mac": "02:76:69:70:00:01" },
         "services": [{
             "name": "web", "address": "10.200.0.1:80/tcp", "slots": 1000, "ttl": "decrease", "check": check,
             "eligible": 1, "total": 6, "packets": 13_032, "bytes": 1_303_200, "flows": 1302, "members": members
@@ -75,9 +76,10 @@ fn the_status_shows_what_matters_and_lines_up() {
         "\
 instance lab, controller 4711, up 1h 2m, vip 0.1.0, layout 1
 
-INTERFACE  MODE            MAC
-eth0       native          02:00:00:00:00:aa
-uplink1    generic (slow)  -
+INTERFACE        MODE            MAC
+eth0             native          02:00:00:00:00:aa
+uplink1          generic (slow)  -
+vip-in-80000000  local clients   02:76:69:70:00:01
 
 web 10.200.0.1:80/tcp, 1 of 6 eligible, 1000 slots, http /health every 1s
   MEMBER       ADDRESS      WEIGHT  STATE           FOR  SLOTS  PACKETS    BYTES  FLOWS  BOUNCED  WHY NOT

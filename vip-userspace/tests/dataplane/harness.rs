@@ -113,7 +113,7 @@ pub(crate) fn tables() -> Tables {
     let entry = |id: u8| (MemberId(id.into()), MemberEntry::new(member(id), 7 + u32::from(id)));
     let terms = Terms { period: 1, allowance: 100, idle: 60, always: 1 };
     Tables {
-        ports: [(7, Port { mac: [2, 0, 0, 0, 1, 0], router: 51, zero: 0 })].into(),
+        ports: [(7, Port { mac: [2, 0, 0, 0, 1, 0], router: 51, flags: 0 })].into(),
         services4: [
             (vip4, service(0, 1)),
             (ServiceKey4 { port: [0, 80], protocol: 6, ..vip4 }, service(0, 1)),

@@ -221,11 +221,13 @@ proptest! {
         router in option::of(1..=255_u8),
         peers in proptest::collection::btree_set(any::<[u8; 5]>(), 0..3),
         access in (option::of(select(&["vip", "\"adm'"][..])), select(&[Others::None, Others::Read][..])),
+        local_clients in any::<bool>(),
         mode in select(&[AttachMode::Auto, AttachMode::Native, AttachMode::Generic][..]),
     ) {
         let config = Config {
             interfaces: vec!["eth0".to_owned(), "ü\"1'\\".to_owned()],
             egress_interfaces: router.map(|router| format!("x{router}")).into_iter().collect(),
+            local_clients,
             virtual_router: router,
             peers: peers.into_iter().map(|[a, b, c, d, e]| Mac([2, a, b, c, d, e])).collect(),
             mode,

@@ -30,6 +30,9 @@ pub struct Status {
     pub layout: u32,
     /// Where the program is attached, by name.
     pub interfaces: Vec<InterfaceStatus>,
+    /// Where the director takes in what local programs send to VIPs; absent where it does not.
+    #[serde(default)]
+    pub inlet: Option<InterfaceStatus>,
     /// Services, by name.
     pub services: Vec<ServiceStatus>,
     /// Backends, by name.

@@ -28,6 +28,7 @@ address = "10.0.0.12"
 const NEXT: &str = r#"
 interfaces = ["eth1"]
 egress-interfaces = ["eth0"]
+local-clients = true
 mode = "native"
 virtual-router = 7
 capacity.flows = 1024
@@ -76,6 +77,7 @@ fn each_difference_is_a_row_of_its_own() {
             "+ interface eth1: - → -",
             "+ egress-interface eth0: - → -",
             "- peer 02:00:00:00:00:09: - → -",
+            "~ setting local-clients: false → true",
             "~ setting mode: auto → native",
             "~ setting virtual-router: - → 7",
             "~ setting capacity.flows: 262144 → 1024",

@@ -13,7 +13,8 @@ fn backend(mac: Option<Mac>) -> Backend {
 }
 
 fn world(known: Result<Place, NoNeighbour>, is_port: bool, is_egress: bool) -> World {
-    let link = Link { name: "eth0".into(), mac: Mac([2; 6]), is_port, is_egress, is_up: true };
+    let link =
+        Link { name: "eth0".into(), mac: Mac([2; 6]), is_port, is_egress, is_inlet: false, is_up: true };
     World {
         neighbours: [([10, 0, 0, 1].into(), known)].into(),
         links: [(3, link)].into(),

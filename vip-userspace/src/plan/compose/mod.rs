@@ -241,9 +241,14 @@ fn idle_ticks(service: &Service) -> u32 {
 }
 
 fn add_ports(world: &World, tables: &mut Tables) {
-    for (ifindex, link) in world.links.iter().filter(|(_, link)| link.is_port) {
-        let router = world.virtual_router.unwrap_or_default();
-        tables.ports.insert(*ifindex, Port { mac: link.mac.0, router, zero: 0 });
+    let router = world.virtual_router.unwrap_or_default();
+    for (ifindex, link) in &world.links {
+        let (router, flags) = match (link.is_port, link.is_inlet) {
+            (true, _) => (router, 0),
+            (false, true) => (0, Port::INLET),
+            (false, false) => continue,
+        };
+        tables.ports.insert(*ifindex, Port { mac: link.mac.0, router, flags });
     }
 }
 

@@ -62,7 +62,14 @@ fn bench_of(
     }
     let mut world = World { intent, ..World::default() };
     for (ifindex, is_port) in [(PORT, true), (4, false)] {
-        let link = Link { name: format!("eth{ifindex}"), mac: OWN, is_port, is_egress: true, is_up: true };
+        let link = Link {
+            name: format!("eth{ifindex}"),
+            mac: OWN,
+            is_port,
+            is_egress: true,
+            is_inlet: false,
+            is_up: true,
+        };
         world.links.insert(ifindex, link);
     }
     for n in 1..=4 {
@@ -222,6 +229,24 @@ fn what_says_no_port_does_not_go_round_among_directors_either() {
     let (own, web) = (tables.services4[&ServiceKey4::vip(VIP)], tables.services4[&exact(80, 6)]);
     assert!(own.peers_first != 0 && own.peers_first == web.peers_first);
     assert!(own.has(ServiceEntry::PEERS) && own.has(ServiceEntry::HERE));
+}
+
+#[test]
+fn the_inlet_is_a_port_that_says_what_it_is_and_has_no_virtual_router() {
+    let mut bench = bench([service("web", "10.200.0.1:80", &[1])]);
+    bench.world.virtual_router = Some(7);
+    let inlet = Link {
+        name: "vip-in".into(),
+        mac: Mac([2; 6]),
+        is_port: false,
+        is_egress: false,
+        is_inlet: true,
+        is_up: true,
+    };
+    bench.world.links.insert(9, inlet);
+    let ports = bench.compose().ports;
+    let port = |mac: Mac, router, flags| Port { mac: mac.0, router, flags };
+    assert_eq!(ports, [(PORT, port(OWN, 7, 0)), (9, port(Mac([2; 6]), 0, Port::INLET))].into());
 }
 
 #[test]
