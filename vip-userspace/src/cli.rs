@@ -18,6 +18,7 @@ mod backend;
 mod capture;
 mod check;
 mod dispatch;
+mod doctor;
 mod events;
 mod explain;
 mod flows;
@@ -36,7 +37,7 @@ Examples:
   vip status
   vip backend drain b1 --timeout 10m --wait
 
-Exit codes: 0 done, 1 refused, 2 usage, 3 no controller, 4 differences (vip diff)";
+Exit codes: 0 done, 1 refused, 2 usage, 3 no controller, 4 differences (vip diff); vip doctor: 1 if something breaks traffic";
 
 /// A packet director: many machines answer for one virtual IP address, and it survives their death.
 #[derive(Parser, Debug)]
@@ -146,6 +147,19 @@ pub(crate) enum Verb {
   vip trace --dst [fd00:200::1]:443 --reason dropped --steps
   vip trace --src 192.0.2.7 --in eth0 --sample 100 --seconds 600 --pcap out.pcapng")]
     Trace(trace::Trace),
+    /// Look for what keeps packets from getting where they should, each with its remedy
+    ///
+    /// Kernel, drivers, queues, offloads, MTUs and filters of the director's interfaces (or of INTERFACE alone), the load of
+    /// queues and CPUs, and on the wire: who else answers for the VIPs. With a controller or without, with a configuration or
+    /// without; it changes nothing. It exits with 1 if something breaks traffic.
+    ///
+    /// An interface that is called `backend` comes behind two dashes: vip doctor -- backend
+    #[command(after_help = "Examples:
+  vip doctor
+  vip doctor eth0 --seconds 10
+  vip doctor --config /etc/vip/vip.toml --json
+  vip doctor backend --vip 10.200.0.1")]
+    Doctor(doctor::Doctor),
     /// Read the configuration file again, and make what runs what it says
     ///
     /// What differs is changed without losing a packet: services, members, weights, checks, backends, interfaces. Wishes by

@@ -8,6 +8,7 @@ pub mod config;
 pub mod control;
 pub mod controller;
 pub mod dataplane;
+pub mod doctor;
 pub mod health;
 pub mod model;
 pub mod net;

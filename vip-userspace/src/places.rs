@@ -8,6 +8,9 @@ use vip_common::tables::LAYOUT;
 /// Length of the longest instance name, in bytes.
 pub const MAX_INSTANCE: usize = 32;
 
+/// The usual configuration file, of the instance that has no other name.
+pub const CONFIG: &str = "/etc/vip/vip.toml";
+
 /// The name of an instance: two of them never touch each other. Part of paths in bpffs, which allows no dots.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]

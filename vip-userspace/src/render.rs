@@ -13,6 +13,7 @@ use vip_userspace::{
 
 pub(crate) use self::{
     differences::{differences, reloaded},
+    doctor::report,
     explain::explanation,
     flows::flows,
     trace::{TraceLines, differs, trace_end, trace_steps, trace_words},
@@ -24,6 +25,7 @@ use self::{
 };
 
 mod differences;
+mod doctor;
 pub(crate) mod drain;
 mod explain;
 mod flows;

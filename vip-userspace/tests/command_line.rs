@@ -272,6 +272,8 @@ fn help_version_and_completions_are_results() {
         ("completions fish", "complete -c vip"),
         ("explain --help", "vip explain --src 192.0.2.7:40000 --dst 10.200.0.1:80 --syn"),
         ("flows --help", "vip flows --backend b1"),
+        ("doctor --help", "vip doctor eth0 --seconds 10"),
+        ("doctor backend --help", "sh backend.sh --fix"),
     ] {
         let output = run(directory.path(), arguments);
         assert_eq!(output.status.code(), Some(0), "{arguments}: {output:?}");

@@ -4,13 +4,14 @@
 use crate::source::{Named, Source};
 
 /// A module may import from modules of a lower level. The longest name counts: `control::protocol` is not `control`.
-const LEVELS: [(&str, u8); 17] = [
+const LEVELS: [(&str, u8); 18] = [
     ("main", 5),
     ("lib", 5),
     ("cli", 4),
     ("render", 4),
     ("control", 4),
     ("controller", 4),
+    ("doctor", 4),
     ("health", 3),
     ("net", 3),
     ("dataplane", 3),
@@ -25,10 +26,14 @@ const LEVELS: [(&str, u8); 17] = [
 ];
 
 /// Who may import from whom on the same level; never both ways.
-const BESIDE: [(&str, &str); 7] = [
+const BESIDE: [(&str, &str); 11] = [
     ("cli", "control"),
     ("cli", "controller"),
+    ("cli", "doctor"),
     ("cli", "render"),
+    ("doctor", "control"),
+    ("doctor", "controller"),
+    ("render", "doctor"),
     ("controller", "control"),
     ("config", "ring"),
     ("plan", "ring"),
@@ -36,8 +41,21 @@ const BESIDE: [(&str, &str); 7] = [
 ];
 
 /// Modules where time is an argument, and nothing is read, sent or started.
-const PURE: [&str; 8] =
-    ["config", "control::protocol", "health::schedule", "health::state", "model", "places", "plan", "ring"];
+const PURE: [&str; 13] = [
+    "config",
+    "control::protocol",
+    "doctor::facts",
+    "doctor::finding",
+    "doctor::judge",
+    "doctor::load",
+    "doctor::script",
+    "health::schedule",
+    "health::state",
+    "model",
+    "places",
+    "plan",
+    "ring",
+];
 
 /// What a pure module names nothing of. Addresses, such as `std::net::IpAddr`, are values, and so is a `Duration`.
 const IMPURE: [&str; 18] = [

@@ -49,6 +49,7 @@ pub(crate) async fn carry_out(cli: Cli, show: Show<'_>) -> Result<Option<Output>
         Verb::Explain(explain) => return explain.carry_out(&global.places()).map(Some),
         Verb::Flows(flows) => return flows.carry_out(&global.places()).map(Some),
         Verb::Trace(trace) => return trace.carry_out(&client, &global.places(), show).await,
+        Verb::Doctor(doctor) => return doctor.carry_out(global.places(), global.socket()).await.map(Some),
         Verb::Events => return super::events::follow(&client, show).await.map(|()| None),
         Verb::Reload(reload) => return reload.carry_out(&client).await.map(Some),
         Verb::Diff(diff) => return diff.carry_out(&client).await.map(Some),

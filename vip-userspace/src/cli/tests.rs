@@ -272,6 +272,37 @@ fn options_that_do_not_belong_together_are_told() {
 }
 
 #[test]
+fn the_doctor_looks_at_an_interface_or_prints_a_script() {
+    let doctor = |line: &str| {
+        let Verb::Doctor(doctor) = Cli::try_parse_from(line.split(' ')).expect("a command line").verb else {
+            panic!("{line}")
+        };
+        format!("{doctor:?}")
+    };
+    assert!(doctor("vip doctor").contains("interface: None"));
+    assert!(doctor("vip doctor eth0 --seconds 0 --config a.toml").contains("interface: Some(\"eth0\")"));
+    let script = doctor("vip doctor backend --vip 10.200.0.1 --vip fd00:200::1");
+    assert!(
+        script.contains("interface: None") && script.contains("vips: [10.200.0.1, fd00:200::1]"),
+        "{script}"
+    );
+    let interface = doctor("vip doctor -- backend");
+    assert!(
+        interface.contains("interface: Some(\"backend\")") && interface.contains("verb: None"),
+        "{interface}"
+    );
+    for (line, said) in [
+        ("vip doctor eth0 backend", "cannot be used with"),
+        ("vip doctor --seconds 4000", "4000 is not in 0..=3600"),
+        ("vip doctor backend --vip $(reboot)", "invalid IP address"),
+        ("vip doctor eth0 eth1", "cannot be used with"),
+    ] {
+        let message = error(line).to_string();
+        assert!(message.contains(said), "{line}: {message}");
+    }
+}
+
+#[test]
 fn options_of_every_verb_may_stand_behind_the_verb() {
     let cli = Cli::try_parse_from(["vip", "status", "--instance", "lab", "--json", "--run-dir", "/tmp/run"])
         .expect("a command line");

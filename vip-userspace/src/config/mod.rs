@@ -102,7 +102,8 @@ pub fn parse(text: &str) -> Result<Config, Problems> {
 }
 
 impl Config {
-    fn empty() -> Self {
+    /// What a file says that says nothing.
+    pub(crate) fn empty() -> Self {
         Self {
             interfaces: Vec::new(),
             egress_interfaces: Vec::new(),

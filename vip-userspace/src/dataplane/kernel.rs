@@ -299,13 +299,19 @@ fn claim(pins: &Pins, interface: &Interface, mode: AttachMode, ports: u32) -> Re
 
 fn refuse_other_program(interface: &Interface) -> Result<()> {
     let Some(xdp) = interface.xdp else { return Ok(()) };
-    let program = loaded_programs().filter_map(std::result::Result::ok).find(|info| info.id() == xdp.program);
-    let program = program.and_then(|info| info.name_as_str().map(ToOwned::to_owned));
+    let program = program_name(xdp.program);
     Err(DataplaneError::OtherProgram {
         interface: interface.name.clone(),
         program: program.unwrap_or_else(|| "without a name".into()),
         id: xdp.program,
     })
+}
+
+/// The name of a loaded program, if it is there and has one.
+#[must_use]
+pub fn program_name(id: u32) -> Option<String> {
+    let program = loaded_programs().filter_map(std::result::Result::ok).find(|info| info.id() == id)?;
+    program.name_as_str().map(ToOwned::to_owned)
 }
 
 /// True for an error that another mode may not have: not for an interface that is taken or gone, nor for a lack of

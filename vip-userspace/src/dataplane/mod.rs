@@ -31,7 +31,7 @@ pub use self::{
     director::Director,
     error::DataplaneError,
     inspect::{Inspection, flow_entries, inspect},
-    kernel::{Adopted, Attachment, KernelDataplane, check},
+    kernel::{Adopted, Attachment, KernelDataplane, check, program_name},
     maps::FlowEntries,
     rehearsal::Rehearsal,
     tracer::{TraceCounts, TracedPackets},

@@ -1,6 +1,9 @@
 //! What must hold before anything is tried: privileges, the kernel's version, a BPF file system. It changes nothing.
 
-use std::{io, path::PathBuf};
+use std::{
+    io,
+    path::{Path, PathBuf},
+};
 
 use rustix::{
     fs::{FsWord, statfs},
@@ -41,20 +44,45 @@ pub enum Preflight {
 /// # Errors
 /// What is missing, and how to get it.
 pub fn check(places: &Places) -> Result<(), Preflight> {
-    let own = rustix::thread::capabilities(None)
-        .map_err(|error| Preflight::Unknown("ask for this process's capabilities".into(), error.into()))?;
-    if !may(own.effective) {
+    if !is_permitted()? {
         return Err(Preflight::NotPermitted);
     }
-    let release = uname().release().to_string_lossy().into_owned();
-    if version(&release).is_none_or(|version| version < OLDEST_KERNEL) {
+    let release = release();
+    if !is_supported(&release) {
         return Err(Preflight::OldKernel { release });
     }
-    let found = statfs(&places.bpffs).map(|info| info.f_type);
-    if found != Ok(BPF_FS) {
+    if !has_bpffs(&places.bpffs) {
         return Err(Preflight::NoBpffs(places.bpffs.clone()));
     }
     Ok(())
+}
+
+/// Whether this process has the capabilities that it takes.
+///
+/// # Errors
+/// The kernel does not tell.
+pub fn is_permitted() -> Result<bool, Preflight> {
+    let own = rustix::thread::capabilities(None)
+        .map_err(|error| Preflight::Unknown("ask for this process's capabilities".into(), error.into()))?;
+    Ok(may(own.effective))
+}
+
+/// What the kernel says that it is: `6.1.0-40-cloud-amd64`.
+#[must_use]
+pub fn release() -> String {
+    uname().release().to_string_lossy().into_owned()
+}
+
+/// Whether a kernel of that release is new enough.
+#[must_use]
+pub fn is_supported(release: &str) -> bool {
+    version(release).is_some_and(|version| version >= OLDEST_KERNEL)
+}
+
+/// Whether there is a BPF file system.
+#[must_use]
+pub fn has_bpffs(path: &Path) -> bool {
+    statfs(path).map(|info| info.f_type) == Ok(BPF_FS)
 }
 
 fn may(effective: CapabilitySet) -> bool {

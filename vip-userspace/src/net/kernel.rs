@@ -224,7 +224,7 @@ pub(super) fn about(ifindex: u32, address: IpAddr) -> NeighbourMessage {
 }
 
 /// The address that a message is about: on a link between two, the nearer one.
-fn own_address(message: &AddressMessage) -> Option<IpAddr> {
+pub(super) fn own_address(message: &AddressMessage) -> Option<IpAddr> {
     let attribute =
         |found: fn(&AddressAttribute) -> Option<IpAddr>| message.attributes.iter().find_map(found);
     let local = attribute(|attribute| match attribute {

@@ -90,6 +90,31 @@ async fn lay_one(kernel: &Kernel, ifindex: u32, name: &str, next_hop: IpAddr) ->
     Ok(())
 }
 
+/// What is missing of an interface's lane, in the address families of `vips`, in words.
+///
+/// # Errors
+/// The kernel can't be asked.
+pub async fn missing(ifindex: u32, name: &str, vips: &BTreeSet<IpAddr>) -> Result<Vec<String>, NetError> {
+    let kernel = Kernel::connect()?;
+    let mut missing = Vec::new();
+    for next_hop in NEXT_HOPS.into_iter().filter(|hop| vips.iter().any(|vip| vip.is_ipv4() == hop.is_ipv4()))
+    {
+        let version = if next_hop.is_ipv4() { "IPv4" } else { "IPv6" };
+        let rules = rules(&kernel, family(next_hop)).await?;
+        let is_there = |rule: &RuleMessage| {
+            table_of(rule) == Some(TABLES | ifindex) && oif_of(rule).is_some_and(|oif| oif == name)
+        };
+        if !rules.iter().any(is_there) {
+            missing.push(format!("the {version} rule of its mark"));
+        }
+        let neighbour = kernel.neighbour(ifindex, next_hop).await?;
+        if neighbour.is_none_or(|entry| entry.header.state != NeighbourState::Permanent) {
+            missing.push(format!("the neighbour {next_hop}"));
+        }
+    }
+    Ok(missing)
+}
+
 /// Takes the lanes of interfaces away, by index. What is not there need not be.
 ///
 /// # Errors
@@ -133,8 +158,19 @@ pub fn close(opened: &BTreeSet<u32>, links: &Links) -> io::Result<()> {
 /// interface's own setting and of that for all holds.
 #[must_use]
 pub fn is_strict(interface: &str) -> bool {
-    let read = |of| fs::read_to_string(setting(of, "rp_filter")).ok()?.trim().parse::<u8>().ok();
-    read(interface).max(read("all")) == Some(1)
+    larger(interface, "rp_filter") == Some(1)
+}
+
+/// Whether an IPv4 interface takes packets from addresses of this box (`accept_local`).
+#[must_use]
+pub fn accepts_local(interface: &str) -> bool {
+    larger(interface, "accept_local").is_some_and(|value| value > 0)
+}
+
+/// A setting of an interface of which the larger one counts, its own or that for all.
+fn larger(interface: &str, name: &str) -> Option<u8> {
+    let read = |of| fs::read_to_string(setting(of, name)).ok()?.trim().parse().ok();
+    read(interface).max(read("all"))
 }
 
 /// Where the kernel has a setting of an interface, for IPv4.
@@ -148,22 +184,10 @@ async fn remove_rules(
     family: AddressFamily,
     is_wrong: impl Fn(u32, Option<&String>) -> bool,
 ) -> Result<(), NetError> {
-    let what = "list routing rules";
-    let mut question = RuleMessage::default();
-    question.header.family = family;
-    let mut answers = kernel.ask(Message::GetRule(question), NLM_F_DUMP, what)?;
-    let mut wrong = Vec::new();
-    while let Some(answer) = answers.next().await {
-        match answer.map_err(|source| refused(what.to_owned(), source))? {
-            Message::NewRule(rule) if is_ours(&rule) => {
-                let (table, oif) = (table_of(&rule), oif_of(&rule));
-                if table.is_some_and(|table| is_wrong(table, oif)) {
-                    wrong.push(rule);
-                }
-            }
-            _ => continue,
-        }
-    }
+    let wrong = rules(kernel, family).await?.into_iter().filter(|rule| {
+        let (table, oif) = (table_of(rule), oif_of(rule));
+        table.is_some_and(|table| is_wrong(table, oif))
+    });
     for rule in wrong {
         match kernel.one(Message::DelRule(rule), NLM_F_ACK, "remove a routing rule").await? {
             Err(source) if source.raw_os_error() != Some(libc::ENOENT) => {
@@ -173,6 +197,22 @@ async fn remove_rules(
         }
     }
     Ok(())
+}
+
+/// The rules of all lanes.
+async fn rules(kernel: &Kernel, family: AddressFamily) -> Result<Vec<RuleMessage>, NetError> {
+    let what = "list routing rules";
+    let mut question = RuleMessage::default();
+    question.header.family = family;
+    let mut answers = kernel.ask(Message::GetRule(question), NLM_F_DUMP, what)?;
+    let mut rules = Vec::new();
+    while let Some(answer) = answers.next().await {
+        match answer.map_err(|source| refused(what.to_owned(), source))? {
+            Message::NewRule(rule) if is_ours(&rule) => rules.push(rule),
+            _ => continue,
+        }
+    }
+    Ok(rules)
 }
 
 fn is_ours(rule: &RuleMessage) -> bool {

@@ -1,10 +1,15 @@
 //! The kernel's view of the links: interfaces, and where backends are on them. It tells what is; which of it
 //! matters to a service it does not know.
 //!
-//! [`classify`] and [`place`] are pure; [`watcher`] keeps asking the kernel, [`owners`] and `reach` the link; [`groups`] lets neighbour solicitations
-//! for VIPs in, [`offload`] keeps NICs from taking tags off, [`lanes`] lead probes out and the [`inlet`] local clients in. Sockets are made in the network namespace of the calling thread.
+//! [`classify`] and [`place`] are pure; [`watcher`] keeps asking the kernel, [`owners`] and `reach` the link, [`claims`] the
+//! wire once; [`ethtool`], [`netdev`] and [`counters`] ask about drivers; [`groups`] lets neighbour solicitations for VIPs in,
+//! [`offload`] keeps NICs from taking tags off, [`lanes`] lead probes out and the [`inlet`] local clients in. Sockets are made
+//! in the network namespace of the calling thread.
 
+pub mod claims;
 pub mod classify;
+pub mod counters;
+pub mod ethtool;
 mod events;
 pub mod groups;
 pub mod inlet;
@@ -12,8 +17,10 @@ mod ioctl;
 mod kernel;
 pub mod lanes;
 pub mod link;
+pub mod netdev;
 pub mod offload;
 pub mod owners;
+mod packet;
 pub mod place;
 mod reach;
 pub mod watcher;

@@ -6,10 +6,11 @@ use vip_userspace::{
         Code, Refused, Status,
         protocol::{FlowTableStatus, ReasonStatus, Why},
     },
+    doctor::{Finding, Report, Severity},
     model::{Affinity, Answer, Cause, Fragments, Ineligible, NoNeighbour, OnDead, Role},
 };
 
-use super::{backends, refusal, services, status};
+use super::{backends, refusal, report, services, status};
 
 /// A service with a member of every kind, as the controller would tell it.
 fn known() -> Status {
@@ -253,4 +254,44 @@ fn a_refusal_is_told_with_what_helps() {
         strip_str(&refusal(&refused)).to_string(),
         "error: there is no backend b9\nhelp: see `vip backend list`\n"
     );
+}
+
+#[test]
+fn a_doctors_findings_line_up_with_remedies_beneath() {
+    let finding = |about: &str, check, severity, code, words: &str, remedy: Option<&str>| Finding {
+        about: about.to_owned(),
+        check,
+        severity,
+        code,
+        words: words.to_owned(),
+        remedy: remedy.map(str::to_owned),
+    };
+    let findings = vec![
+        finding("machine", "kernel", Severity::Good, "good", "Linux 6.1.0", None),
+        finding(
+            "machine",
+            "bpffs",
+            Severity::Breaks,
+            "no-bpffs",
+            "none",
+            Some("mount -t bpf bpf /sys/fs/bpf"),
+        ),
+        finding("eth0", "queue load", Severity::Warning, "queue-skew", "rx-0 99 %", Some("ethtool -x eth0")),
+    ];
+    let text = report(&Report { findings, load: None });
+    let plain = strip_str(&text).to_string();
+    let expected = "\
+ABOUT    CHECK       IS       FOUND
+machine  kernel      good     Linux 6.1.0
+         bpffs       breaks   none
+                              do: mount -t bpf bpf /sys/fs/bpf
+eth0     queue load  warning  rx-0 99 %
+                              do: ethtool -x eth0
+
+1 finding breaks traffic; 1 warning, 0 notes, 1 good
+";
+    assert_eq!(plain, expected);
+    assert!(text.contains("\u{1b}[1m\u{1b}[31mbreaks\u{1b}[0m"), "{text:?}");
+    let fine = report(&Report { findings: Vec::new(), load: None });
+    assert!(strip_str(&fine).to_string().ends_with("nothing breaks traffic; 0 warnings, 0 notes, 0 good\n"));
 }

@@ -11,18 +11,13 @@ use std::{
     collections::{BTreeMap, BTreeSet},
     io,
     net::IpAddr,
-    os::fd::AsRawFd as _,
     sync::Arc,
     time::Duration,
 };
 
 use log::warn;
-use nix::{
-    ifaddrs::getifaddrs,
-    sys::socket::{LinkAddr, bind},
-};
-use rustix::net::{AddressFamily, Protocol, SendFlags, SocketFlags, SocketType, send, socket_with};
-use socket2::{SockFilter, SockRef};
+use rustix::net::{SendFlags, send};
+use socket2::SockFilter;
 use tokio::{
     net::UdpSocket,
     sync::mpsc,
@@ -35,6 +30,7 @@ use self::{
     frames::{answer, frame},
     turns::Turns,
 };
+use super::packet::{link_address, listen};
 use crate::model::Mac;
 
 /// Shortest time between two looks at whose turn it is.
@@ -202,26 +198,6 @@ impl Link {
         // Not tokio's: that asks first whether there is room, which there is.
         Ok(send(socket, frame, SendFlags::DONTWAIT).map(drop)?)
     }
-}
-
-/// How packet sockets name an interface. The C library tells it, of all interfaces.
-fn link_address(ifindex: u32) -> io::Result<LinkAddr> {
-    let mut all = getifaddrs()?.filter_map(|interface| interface.address?.as_link_addr().copied());
-    let found =
-        all.find(|address| usize::try_from(ifindex).is_ok_and(|ifindex| address.ifindex() == ifindex));
-    found.ok_or_else(|| io::Error::from_raw_os_error(libc::ENODEV))
-}
-
-/// Hears frames of one kind that an interface receives, if the filter lets them pass.
-fn listen(kind: i32, filter: &[SockFilter; 4], address: &LinkAddr) -> io::Result<UdpSocket> {
-    let kind = u16::try_from(kind).unwrap_or_default().to_be();
-    let protocol = std::num::NonZero::new(u32::from(kind)).map(Protocol::from_raw);
-    let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
-    let socket = socket_with(AddressFamily::PACKET, SocketType::RAW, flags, protocol)?;
-    SockRef::from(&socket).attach_filter(filter)?;
-    bind(socket.as_raw_fd(), address)?;
-    // To send and to receive is the same for sockets of all kinds.
-    UdpSocket::from_std(socket.into())
 }
 
 /// Lets a frame pass whose byte at `offset` is that.
