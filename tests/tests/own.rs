@@ -123,8 +123,9 @@ impl Capture {
     fn start(host: &Namespace) -> Result<Self> {
         let file = host.dir()?.join("upload.pcap");
         let mut command = host.command("tcpdump");
+        // As root: a guest of `cargo xtask kernels` has no other user for it.
         command
-            .args(["-Uni", "eth0", "-B", "16384", "-Q", "in", "-w"])
+            .args(["-Z", "root", "-Uni", "eth0", "-B", "16384", "-Q", "in", "-w"])
             .arg(&file)
             .arg(format!("port {SINK}"));
         let process = Process::start("tcpdump", command.stdout(Stdio::null()).stderr(Stdio::null()))?;
@@ -136,7 +137,7 @@ impl Capture {
     fn end(mut self) -> Result<Vec<String>> {
         self.process.signal(Signal::INT)?;
         self.process.wait(PATIENCE)?;
-        let shown = run(Command::new("tcpdump").args(["-vvnr"]).arg(&self.file))?;
+        let shown = run(Command::new("tcpdump").args(["-Z", "root", "-vvnr"]).arg(&self.file))?;
         Ok(shown.lines().map(str::to_owned).collect())
     }
 }
@@ -313,6 +314,25 @@ fn a_reload_turns_it_on_and_off_and_follows_vips() -> Result<()> {
     story.is_served()?;
     assert!(story.way([10, 200, 0, 99].into()).is_err(), "the other VIP goes on");
     Ok(())
+}
+
+#[test]
+fn what_keeps_answers_from_programs_is_told() -> Result<()> {
+    let turned_off = |config: String| config.replace("local-clients = true\n", "");
+    let story = Story::with(Topology::builder().backends(1), turned_off)?;
+    let (vips, config) = (&story.stage.topology.vips, std::fs::read_to_string(story.stage.vip.config())?);
+    story.director().sysctls(&[("ipv4/conf/eth0/rp_filter", "1")])?;
+    story.stage.vip.configure(&format!("local-clients = true\n{config}"))?;
+    story.vip(&["reload"])?;
+    let is_told = |words: &str| {
+        let log = || std::fs::read_to_string(story.stage.vip.log()).unwrap_or_default();
+        wait_for(words, PATIENCE, || log().contains(words))
+    };
+    is_told("eth0: rp_filter is 1: what backends answer to programs of this box is dropped")?;
+    story.director().ip(&[format!("address add {}/128 dev lo nodad", vips[1])])?;
+    is_told(&format!("{} is an address of this box", vips[1]))?;
+    story.director().sysctls(&[("ipv4/conf/eth0/rp_filter", "2")])?;
+    ask(story.director(), SocketAddr::new(vips[0], 80)).map(drop)
 }
 
 #[test]

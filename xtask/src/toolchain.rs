@@ -27,7 +27,7 @@ pub(crate) const COMPILER_PACKAGES: [&str; 2] = [COMPILER_PACKAGE, "libstd-rust-
 /// Debian's packages that `bpf-linker` is compiled with.
 pub(crate) const LLVM_PACKAGES: [&str; 4] = ["llvm-22-dev", "libpolly-22-dev", "libzstd-dev", "zlib1g-dev"];
 /// What the tests, the lab and the fuzzer's build run: the program, and Debian's package of it.
-pub(crate) const PROGRAMS: [(&str, &str); 9] = [
+pub(crate) const PROGRAMS: [(&str, &str); 10] = [
     ("ip", "iproute2"),
     ("tc", "iproute2"),
     ("ethtool", "ethtool"),
@@ -37,6 +37,7 @@ pub(crate) const PROGRAMS: [(&str, &str); 9] = [
     ("openssl", "openssl"),
     ("dnsmasq", "dnsmasq-base"),
     ("ping", "iputils-ping"),
+    ("tcpdump", "tcpdump"),
 ];
 /// What the tests have of PyPI, with the versions: schemathesis tries the control API, grpcio has a gRPC server.
 pub(crate) const PYTHON_PACKAGES: [(&str, &str); 2] = [("schemathesis", "4.32.5"), ("grpcio", "1.85.3")];

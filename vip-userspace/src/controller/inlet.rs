@@ -83,6 +83,8 @@ pub(super) struct Inlet {
     is_on: bool,
     /// VIPs that may have been led to it.
     led: BTreeSet<IpAddr>,
+    /// VIPs that are told to be addresses of this box.
+    told: BTreeSet<IpAddr>,
     ticks: u32,
     /// Whether it may have to be another one now.
     may_differ: bool,
@@ -98,6 +100,7 @@ impl Inlet {
             made: None,
             is_on: true,
             led,
+            told: BTreeSet::new(),
             ticks: 0,
             may_differ: true,
             port: None,
@@ -143,8 +146,12 @@ impl Loop {
         // It is tried again at the next look, not at each event.
         self.inlet.made = Some(need.clone());
         match self.make_inlet(&need).await {
-            Ok(()) if is_new => self.tell_of_inlet(&need),
-            Ok(()) => {}
+            Ok(()) => {
+                if is_new {
+                    self.tell_of_inlet(&need);
+                }
+                self.tell_of_local_vips(&need);
+            }
             Err(refused) => {
                 warn!(
                     "{}: programs of this box may not reach VIPs; trying again in {TICKS} s",
@@ -174,15 +181,21 @@ impl Loop {
         Ok(())
     }
 
-    /// Of what comes next, only what fails is told.
-    fn tell_of_inlet(&self, need: &Need) {
-        info!("programs of this box are clients of the VIPs, by {}", self.inlet.names.outer);
-        let world = self.controller.world();
-        for vip in need.vips.keys().filter(|vip| world.local.contains(vip)) {
+    /// VIPs that no program reaches a backend by, once.
+    fn tell_of_local_vips(&mut self, need: &Need) {
+        let local: BTreeSet<_> = need.vips.keys().copied().filter(|vip| need.own.contains(vip)).collect();
+        for vip in local.difference(&self.inlet.told) {
             warn!(
                 "{vip} is an address of this box: its own programs speak to this box there, and to no backend"
             );
         }
+        self.inlet.told = local;
+    }
+
+    /// Of what comes next, only what fails is told.
+    fn tell_of_inlet(&self, need: &Need) {
+        info!("programs of this box are clients of the VIPs, by {}", self.inlet.names.outer);
+        let world = self.controller.world();
         let ways = world.links.values().filter(|link| link.is_port || link.is_egress);
         for link in ways.filter(|link| need.vips.keys().any(IpAddr::is_ipv4) && lanes::is_strict(&link.name))
         {
