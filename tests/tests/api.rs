@@ -7,7 +7,7 @@ use std::{
     io::{self, BufRead as _, BufReader},
     net::{IpAddr, Shutdown, SocketAddr, TcpListener, TcpStream},
     os::unix::{fs::MetadataExt as _, fs::PermissionsExt as _, net::UnixStream},
-    path::{Path, PathBuf},
+    path::Path,
     process::{Command, Output, Stdio},
     sync::mpsc::{self, Receiver},
     thread,
@@ -263,7 +263,7 @@ fn changes_are_told_as_they_happen() -> Result<()> {
     event("the death, and that nobody answers for its address", &|news| {
         match news {
             News::Member { standing: StandingWord::Out, backend, .. } if backend.as_str() == "backend1" => {
-                is_out.set(true)
+                is_out.set(true);
             }
             News::Neighbour { address: lost, found: false } if *lost == address => is_lost.set(true),
             _ => {}

@@ -56,11 +56,7 @@ pub(crate) async fn carry_out(cli: Cli, show: Show<'_>) -> Result<Option<Output>
         Verb::Save(save) => return save.carry_out(&client).await.map(Some),
         Verb::Detach => return detach(&global, &client).await.map(Some),
         Verb::Completions { shell } => return Ok(Some(completions(shell))),
-        Verb::Service(ServiceVerb::List) => {
-            let services = client.status().await?.services;
-            let text = render::services(&services);
-            return Ok(Some(Output { text, json: json!({ "services": services }), but: None, exit: 0 }));
-        }
+        Verb::Service(ServiceVerb::List) => return services(&client).await.map(Some),
         Verb::Service(ServiceVerb::Add(add)) => add.command().map_err(usage)?,
         Verb::Service(ServiceVerb::Remove { name }) => Command::RemoveService { name },
         Verb::Backend(verb) => match verb.command().map_err(usage)? {
@@ -87,6 +83,12 @@ pub(crate) async fn carry_out(cli: Cli, show: Show<'_>) -> Result<Option<Output>
         return wait.until_drained(&client, show).await.map(|()| None);
     }
     Ok(Some(Output::done(words(&command))))
+}
+
+async fn services(client: &Client) -> Result<Output, Refused> {
+    let services = client.status().await?.services;
+    let text = render::services(&services);
+    Ok(Output { text, json: json!({ "services": services }), but: None, exit: 0 })
 }
 
 async fn maintenance(client: &Client) -> Result<Output, Refused> {
