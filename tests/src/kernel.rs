@@ -1,12 +1,15 @@
 //! The decision in the kernel: the program `director` with tables of one's own, fed through `BPF_PROG_TEST_RUN`. It is
 //! attached nowhere and pinned nowhere.
 
+mod publish;
+mod traced;
+
 use std::fmt;
 
 use anyhow::{Context as _, Result, anyhow, ensure};
 use aya::{
     Ebpf, EbpfLoader,
-    maps::{Array, HashMap, LpmTrie, Map, MapData, PerCpuArray, PerCpuValues, lpm_trie::Key},
+    maps::{Map, MapData, PerCpuArray, PerCpuValues},
     programs::{TestRun as _, TestRunOptions, Xdp},
     util::nr_cpus,
 };
@@ -14,10 +17,11 @@ use bytemuck::{bytes_of, cast};
 use rustix::thread::{CpuSet, sched_getcpu, sched_setaffinity};
 use vip_common::{
     Action, MemberId, Reason, Verb,
-    tables::{MemberCount, StationKey, names},
+    tables::{MemberCount, names},
 };
 use vip_userspace::{dataplane::object, plan::Tables};
 
+pub use self::{publish::publish, traced::Traced};
 use crate::{
     net::require_root,
     packet::hex,
@@ -50,9 +54,10 @@ pub struct Outcome {
     pub frame: Vec<u8>,
 }
 
-/// The program `director`, loaded with tables.
+/// The program `director`, or the one that traces, loaded with tables.
 pub struct Kernel {
     ebpf: Ebpf,
+    name: &'static str,
     members: PerCpuArray<MapData, [u64; 4]>,
     reasons: PerCpuArray<MapData, u64>,
     seen: Counters,
@@ -74,15 +79,19 @@ impl Kernel {
     /// # Errors
     /// The kernel refuses the program or a table, or this process is not root.
     pub fn load(tables: &Tables) -> Result<Self> {
+        Self::load_object((object::DIRECTOR, object::PROGRAM), tables)
+    }
+
+    fn load_object(object: Object, tables: &Tables) -> Result<Self> {
         require_root()?;
         stay_on_one_cpu()?;
-        let mut ebpf = load(SERVICE_NUMBERS, RING_ENTRIES, MEMBER_ENTRIES, 1 << 18)?;
+        let mut ebpf = load_object(object, SERVICE_NUMBERS, RING_ENTRIES, MEMBER_ENTRIES, 1 << 18)?;
         publish(&mut ebpf, tables)?;
         let mut take = |name| ebpf.take_map(name).with_context(|| format!("the object has no map {name}"));
         let members = PerCpuArray::try_from(take(names::MEMBER_COUNTS)?)?;
         let reasons = PerCpuArray::try_from(take(names::REASON_COUNTS)?)?;
         let seen = Counters::read(&members, &reasons)?;
-        Ok(Self { ebpf, members, reasons, seen })
+        Ok(Self { ebpf, name: object.1, members, reasons, seen })
     }
 
     /// Sends one frame through the program, as if it had come in by the interface `ingress` of this network.
@@ -141,7 +150,7 @@ impl Kernel {
         options.data_in = Some(data);
         options.data_out = Some(&mut out);
         options.ctx_in = Some(context);
-        let result = program(&self.ebpf, "director")?.test_run(options).context("test run of director")?;
+        let result = program(&self.ebpf, self.name)?.test_run(options).context("test run")?;
         out.truncate(result.data_size_out as usize);
         let verb = match result.return_value {
             1 => Verb::Drop,
@@ -276,6 +285,13 @@ fn stay_on_one_cpu() -> Result<()> {
 /// # Errors
 /// The kernel refuses the program or a table.
 pub fn load(services: u32, slots: u32, members: u32, flows: u32) -> Result<Ebpf> {
+    load_object((object::DIRECTOR, object::PROGRAM), services, slots, members, flows)
+}
+
+/// An object, and the name of its XDP program.
+type Object = (&'static [u8], &'static str);
+
+fn load_object((object, name): Object, services: u32, slots: u32, members: u32, flows: u32) -> Result<Ebpf> {
     let sizes = [
         (names::PORTS, 64),
         (names::SERVICES4, services),
@@ -301,61 +317,11 @@ pub fn load(services: u32, slots: u32, members: u32, flows: u32) -> Result<Ebpf>
     for (name, entries) in sizes {
         loader.map_max_entries(name, entries);
     }
-    let mut ebpf = loader.load(object::DIRECTOR).context("load the object vip-director")?;
-    let director: &mut Xdp =
-        ebpf.program_mut("director").context("the object has no director")?.try_into()?;
-    director.load().context("load the program director")?;
+    let mut ebpf = loader.load(object).with_context(|| format!("load the object of {name}"))?;
+    let program: &mut Xdp =
+        ebpf.program_mut(name).with_context(|| format!("the object has no {name}"))?.try_into()?;
+    program.load().with_context(|| format!("load the program {name}"))?;
     Ok(ebpf)
-}
-
-/// Fills the maps of a loaded director.
-///
-/// # Errors
-/// A map has no room.
-pub fn publish(ebpf: &mut Ebpf, tables: &Tables) -> Result<()> {
-    for (ifindex, port) in &tables.ports {
-        set::<8>(ebpf, names::PORTS, *ifindex, cast(*port))?;
-    }
-    for (index, word) in tables.vip_words() {
-        set::<8>(ebpf, names::VIPS, index, cast(word))?;
-    }
-    for (first, slots) in &tables.rings {
-        for (index, slot) in (*first..).zip(slots.iter()) {
-            set::<8>(ebpf, names::RINGS, index, cast(*slot))?;
-        }
-    }
-    for (id, member) in &tables.members {
-        set::<16>(ebpf, names::MEMBERS, id.0, cast(*member))?;
-    }
-    for (id, egress) in &tables.egresses {
-        set::<16>(ebpf, names::EGRESSES, id.0.into(), cast(*egress))?;
-    }
-    if let Some(key) = tables.flow_key {
-        set::<88>(ebpf, names::FLOW_KEY, 0, cast(key))?;
-    }
-    for (id, terms) in &tables.terms {
-        set::<16>(ebpf, names::TERMS, *id, cast(*terms))?;
-    }
-    for (mac, station) in &tables.stations {
-        insert::<8, 8>(ebpf, names::STATIONS, cast(StationKey::new(*mac)), cast(*station))?;
-    }
-    for (key, service) in &tables.wide4 {
-        let [bits, data @ ..]: [u32; 3] = cast(*key);
-        let mut trie: LpmTrie<_, [u8; 8], [u8; 32]> = map_mut(ebpf, names::WIDE4)?.try_into()?;
-        trie.insert(&Key::new(bits, cast(data)), cast::<_, [u8; 32]>(*service), 0).context("write WIDE4")?;
-    }
-    for (key, service) in &tables.wide6 {
-        let [bits, data @ ..]: [u32; 6] = cast(*key);
-        let mut trie: LpmTrie<_, [u8; 20], [u8; 32]> = map_mut(ebpf, names::WIDE6)?.try_into()?;
-        trie.insert(&Key::new(bits, cast(data)), cast::<_, [u8; 32]>(*service), 0).context("write WIDE6")?;
-    }
-    for (key, service) in &tables.services4 {
-        insert::<8, 32>(ebpf, names::SERVICES4, cast(*key), cast(*service))?;
-    }
-    for (key, service) in &tables.services6 {
-        insert::<20, 32>(ebpf, names::SERVICES6, cast(*key), cast(*service))?;
-    }
-    Ok(())
 }
 
 /// A loaded XDP program.
@@ -376,21 +342,6 @@ pub fn context(len: usize, ingress: u32) -> [u8; CONTEXT] {
     let mut context = [0; CONTEXT];
     context.copy_from_slice(bytes_of(&words));
     context
-}
-
-fn set<const N: usize>(ebpf: &mut Ebpf, name: &str, index: u32, value: [u8; N]) -> Result<()> {
-    let mut array: Array<_, [u8; N]> = map_mut(ebpf, name)?.try_into()?;
-    array.set(index, value, 0).with_context(|| format!("write {name}[{index}]"))
-}
-
-fn insert<const N: usize, const V: usize>(
-    ebpf: &mut Ebpf,
-    name: &str,
-    key: [u8; N],
-    value: [u8; V],
-) -> Result<()> {
-    let mut hash: HashMap<_, [u8; N], [u8; V]> = map_mut(ebpf, name)?.try_into()?;
-    hash.insert(key, value, 0).with_context(|| format!("write {name}"))
 }
 
 fn map_mut<'a>(ebpf: &'a mut Ebpf, name: &str) -> Result<&'a mut Map> {

@@ -165,7 +165,7 @@ fn who_may_do_what_follows_the_configuration_and_each_change_is_logged_with_its_
     for reads in [&["status"][..], &["diff"], &["save"], &["service", "list"]] {
         assert_ended(&by_stranger(&stage, "", reads)?, 0, "");
     }
-    for changes in [&disable[..], &["reload"], &["detach"]] {
+    for changes in [&disable[..], &["reload"], &["trace"], &["detach"]] {
         assert_ended(
             &by_stranger(&stage, "", changes)?,
             1,

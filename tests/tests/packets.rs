@@ -9,10 +9,11 @@ use vip_common::{
     headers::{TCP, UDP},
     host::{HostFrame, HostTables},
     tables::{ANSWERS_A_TICK, TICK_BITS, tick},
+    trace::{HEAD_LEN, outcome},
 };
 use vip_tests::{
     cases::{self, Case},
-    kernel::{Kernel, Outcome},
+    kernel::{Kernel, Outcome, Traced},
     packet::{Packet, cut, edit, hex},
     world::{
         CLOSED, OWN_MAC, PORT, SPREAD, VIP4, VIP6, WEB, now, on_host,
@@ -84,6 +85,30 @@ fn each_packet_gets_on_the_host_what_its_case_says() {
 #[test]
 fn each_packet_gets_in_the_kernel_what_its_case_says() -> Result<()> {
     assert_none(&fail_in_the_kernel(&cases::all(), &mut Kernel::load(&tables())?)?);
+    Ok(())
+}
+
+#[test]
+fn each_packet_gets_the_same_while_it_is_traced_and_is_told_as_it_came() -> Result<()> {
+    let mut traced = Traced::load(&tables())?;
+    let cases = cases::all();
+    for case in &cases {
+        assert_none(&fail_in_the_kernel(std::slice::from_ref(case), &mut traced.kernel)?);
+        let told = traced.told()?;
+        assert_eq!(told.len(), case.before.len() + 1, "{}", case.name);
+        let last = told.last().with_context(|| case.name.clone())?;
+        let head = last.head_len as usize;
+        assert_eq!(
+            hex(&last.head[..head]),
+            hex(&case.frame[..case.frame.len().min(HEAD_LEN)]),
+            "{}",
+            case.name
+        );
+        assert_eq!((last.len as usize, last.ingress), (case.frame.len(), PORT), "{}", case.name);
+        let got = (Reason::numbered(last.reason), last.member, last.egress, last.outcome);
+        let Action { reason, member, egress, .. } = case.expect;
+        assert_eq!(got, (reason, member.0, egress, outcome(&case.expect)), "{}", case.name);
+    }
     Ok(())
 }
 

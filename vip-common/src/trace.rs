@@ -12,6 +12,9 @@ use crate::{
     tables::{MemberId, layout},
 };
 
+#[cfg(test)]
+mod tests;
+
 /// Bytes of a frame's head that are told.
 pub const HEAD_LEN: usize = 256;
 

@@ -22,6 +22,7 @@ use aya_ebpf::{
 };
 use vip_common::{
     Action,
+    headers::Ethernet,
     tables::tick,
     trace::{HEAD_LEN, TraceCount, TracedPacket, WantedPackets, outcome},
 };
@@ -86,9 +87,13 @@ extern "C" fn tracer_before(context: *mut xdp_md) -> u32 {
     let traced = unsafe { &mut *traced };
     // SAFETY: the helper takes the context that the kernel passed.
     let len = unsafe { bpf_xdp_get_buff_len(context.ctx) };
+    // The kernel hands over no shorter frame. Old verifiers learn that a length is not 0 from such a comparison alone.
+    if len < size_of::<Ethernet>() as u64 {
+        return COUNTED;
+    }
     // Hidden from the compiler, which would leave out a comparison that the verifier needs.
     let head_len = core::hint::black_box(len.min(HEAD_LEN as u64)) as u32;
-    if head_len == 0 || head_len > HEAD_LEN as u32 {
+    if head_len > HEAD_LEN as u32 {
         return COUNTED;
     }
     // SAFETY: the helper writes at most `head_len` bytes, which `head` has, and reads the context that the kernel passed.
@@ -121,7 +126,7 @@ extern "C" fn tracer_after(before: u32) -> u32 {
     }
     // SAFETY: the helper has no condition.
     let now = tick(unsafe { bpf_ktime_get_coarse_ns() });
-    if count.tells(wanted, now) && before == KEPT && TRACES.output(traced, 0).is_err() {
+    if count.tells(wanted, now) && (before != KEPT || TRACES.output(traced, 0).is_err()) {
         count.lost += 1;
     }
     0

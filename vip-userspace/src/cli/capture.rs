@@ -5,6 +5,7 @@ use std::{
     borrow::Cow,
     fs::File,
     io::{BufWriter, Write as _},
+    os::unix::fs::OpenOptionsExt as _,
     path::{Path, PathBuf},
     time::Duration,
 };
@@ -35,20 +36,40 @@ pub(super) struct Capture {
     interfaces: Vec<String>,
 }
 
-impl Capture {
-    /// Makes it, in place of one that is there.
+/// A file that can be written, and is as it was before.
+pub(super) struct Chosen {
+    path: PathBuf,
+    file: File,
+}
+
+impl Chosen {
+    /// Opens it, or makes an empty one.
     ///
     /// # Errors
     /// It can't be written.
-    pub(super) fn create(path: &Path) -> Result<Self, Refused> {
-        let made = File::create(path).map_err(PcapError::IoError);
-        let file = made.and_then(|file| PcapNgWriter::new(BufWriter::new(file)));
-        let file = file.map_err(|error| failed(path, &error))?;
-        let mut capture = Self { path: path.to_owned(), file, interfaces: Vec::new() };
+    pub(super) fn open(path: &Path) -> Result<Self, Refused> {
+        // It shows what clients send: for its owner alone.
+        let file = File::options().write(true).create(true).truncate(false).mode(0o600).open(path);
+        let file = file.map_err(|error| failed(path, &PcapError::IoError(error)))?;
+        Ok(Self { path: path.to_owned(), file })
+    }
+
+    /// Begins it anew.
+    ///
+    /// # Errors
+    /// It can't be written.
+    pub(super) fn begin(self) -> Result<Capture, Refused> {
+        let Self { path, file } = self;
+        let emptied = file.set_len(0).map_err(PcapError::IoError);
+        let file = emptied.and_then(|()| PcapNgWriter::new(BufWriter::new(file)));
+        let file = file.map_err(|error| failed(&path, &error))?;
+        let mut capture = Capture { path, file, interfaces: Vec::new() };
         capture.flush()?;
         Ok(capture)
     }
+}
 
+impl Capture {
     /// Adds a packet, of which the file gets the beginning of its frame.
     ///
     /// # Errors

@@ -24,7 +24,12 @@ use vip_userspace::{
     places::Places,
 };
 
-use super::{Output, Progress, Show, capture::Capture, explain, flows::nothing_pinned};
+use super::{
+    Output, Progress, Show,
+    capture::{Capture, Chosen},
+    explain,
+    flows::nothing_pinned,
+};
 use crate::render;
 
 /// How long the last packets may take once the end was asked for.
@@ -109,10 +114,11 @@ impl Trace {
             client.end_trace().await?;
             return Ok(Some(Output::done("the trace has ended".to_owned())));
         }
-        let capture = self.pcap.as_deref().map(Capture::create).transpose()?;
+        let chosen = self.pcap.as_deref().map(Chosen::open).transpose()?;
         let mut shown = Shown {
             lines: render::TraceLines::default(),
-            capture,
+            chosen,
+            capture: None,
             steps: self.steps.then_some(places),
             failed: None,
         };
@@ -171,6 +177,8 @@ fn interrupted() -> Result<impl Future<Output = ()>, Refused> {
 /// Where packets are shown.
 struct Shown<'a> {
     lines: render::TraceLines,
+    /// The file that packets go to, until the trace has begun.
+    chosen: Option<Chosen>,
     capture: Option<Capture>,
     /// Where what is pinned is, if steps are told.
     steps: Option<&'a Places>,
@@ -181,23 +189,31 @@ struct Shown<'a> {
 impl Shown<'_> {
     /// True as long as more is wanted.
     fn line(&mut self, line: &TraceLine, show: Show<'_>) -> bool {
-        let (text, json, goes_on) = match line {
-            TraceLine::Ended(end) => (render::trace_end(end), json!(line), false),
-            TraceLine::Packet(packet) => match self.packet(packet) {
-                Ok((text, more)) => {
-                    let mut json = json!(line);
-                    if let (Some(json), Value::Object(more)) = (json.as_object_mut(), more) {
-                        json.extend(more);
-                    }
-                    (text, json, true)
+        match self.told(line) {
+            Ok(progress) => show(&progress) && matches!(line, TraceLine::Packet(_)),
+            Err(refused) => {
+                self.failed = Some(refused);
+                false
+            }
+        }
+    }
+
+    fn told(&mut self, line: &TraceLine) -> Result<Progress, Refused> {
+        if let Some(chosen) = self.chosen.take() {
+            self.capture = Some(chosen.begin()?);
+        }
+        let mut json = json!(line);
+        let text = match line {
+            TraceLine::Ended(end) => render::trace_end(end),
+            TraceLine::Packet(packet) => {
+                let (text, more) = self.packet(packet)?;
+                if let (Some(json), Value::Object(more)) = (json.as_object_mut(), more) {
+                    json.extend(more);
                 }
-                Err(refused) => {
-                    self.failed = Some(refused);
-                    return false;
-                }
-            },
+                text
+            }
         };
-        show(&Progress { text, json, is_news: true, is_last: true }) && goes_on
+        Ok(Progress { text, json, is_news: true, is_last: true })
     }
 
     fn packet(&mut self, packet: &TracedPacket) -> Result<(String, Value), Refused> {

@@ -2,6 +2,7 @@
 //! that pins or attaches has a BPF file system and a network of its own, in namespaces that end with its thread.
 
 mod attach;
+mod explain;
 mod harness;
 mod pins;
 mod program;
