@@ -58,7 +58,7 @@ struct Trace {
 }
 
 impl Trace {
-    /// Starts one, and waits until it has begun.
+    /// Starts one.
     fn start(vip: &Vip, director: &Namespace, words: &str) -> Result<Self> {
         let told = vip.dir().join("trace.out");
         let mut words: Vec<_> = words.split_whitespace().collect();
@@ -69,9 +69,12 @@ impl Trace {
         Ok(Self { process, told })
     }
 
+    /// Starts one, and waits until it has begun.
     fn on(stand: &Stand, words: &str) -> Result<Self> {
+        let before = begun(stand)?;
         let trace = Self::start(&stand.vip, &stand.topology.director.namespace, words)?;
-        wait_for("the trace to begin", SOON, || is_traced(stand).is_ok_and(|is| is))?;
+        // A short one may be over by then.
+        wait_for("the trace to begin", SOON, || begun(stand).is_ok_and(|now| now > before))?;
         Ok(trace)
     }
 
@@ -108,6 +111,11 @@ fn programs(stand: &Stand) -> Result<(u32, u32)> {
 
 fn is_traced(stand: &Stand) -> Result<bool> {
     programs(stand).map(|(director, linked)| director != linked)
+}
+
+/// How many traces have begun, by the log.
+fn begun(stand: &Stand) -> Result<usize> {
+    Ok(fs::read_to_string(stand.vip.log())?.matches("a trace begins").count())
 }
 
 fn wait_for_the_director(stand: &Stand) -> Result<()> {

@@ -146,7 +146,8 @@ impl Client {
             let ok = answer.status().is_success();
             let mut unread = Vec::new();
             while let Some(frame) = answer.body_mut().frame().await {
-                unread.extend_from_slice(frame.map_err(broken)?.data_ref().map_or(&[][..], |data| data));
+                let frame = frame.map_err(|_| ended())?;
+                unread.extend_from_slice(frame.data_ref().map_or(&[][..], |data| data));
                 while let Some(end) = unread.iter().position(|byte| *byte == b'\n') {
                     let line = Bytes::from(unread.drain(..=end).collect::<Vec<_>>());
                     if let Some(result) = each(read(&Reply { ok, body: line })?) {
@@ -154,7 +155,7 @@ impl Client {
                     }
                 }
             }
-            Err(Refused::new(Code::Ending, "the controller has ended"))
+            Err(ended())
         };
         tokio::pin!(talk);
         tokio::select! {
@@ -193,6 +194,11 @@ impl Client {
             _ => Refused::new(Code::Failed, format!("connect to {socket}: {error}")),
         }
     }
+}
+
+/// Nothing more comes, whether it said so or not.
+fn ended() -> Refused {
+    Refused::new(Code::Ending, "the controller has ended")
 }
 
 struct Reply {
