@@ -90,6 +90,8 @@ fn programs_of_the_director_reach_all_backends_by_tcp_udp_and_ping() -> Result<(
     assert!(status.inlet.is_some_and(|inlet| inlet.name.starts_with("vip-in-")));
     let met = |reason| status.reasons.iter().find(|one| one.reason == reason).map(|one| one.packets);
     assert_eq!((met("bounced"), met("duplicate-vip")), (Some(0), Some(0)));
+    // Nor does the inlet worry whoever looks for what breaks traffic.
+    story.vip(&["doctor"])?;
     Ok(())
 }
 
