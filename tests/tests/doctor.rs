@@ -35,12 +35,13 @@ impl Told {
         Some((text("severity"), text("words"), text("remedy")))
     }
 
-    /// Codes of all that is not good, but for what a veth on a machine with several CPUs is like.
+    /// Codes of all that is not good, but for what the machine is to blame for: a veth on several CPUs, and who else uses them.
     fn codes(&self) -> Vec<&str> {
+        let of_the_machine =
+            ["untold", "one-queue", "few-queues", "cpu-full", "backlog-full", "squeezed", "missed"];
         let bad = self.findings.iter().filter(|finding| finding["severity"] != "good");
-        bad.filter_map(|finding| finding["code"].as_str())
-            .filter(|code| !["untold", "one-queue"].contains(code))
-            .collect()
+        let codes = bad.filter_map(|finding| finding["code"].as_str());
+        codes.filter(|code| !of_the_machine.contains(code)).collect()
     }
 }
 
