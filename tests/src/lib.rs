@@ -14,6 +14,7 @@ pub mod numbered;
 pub mod packet;
 pub mod program;
 pub mod rebuilt;
+pub mod scale;
 pub mod stage;
 pub mod witness;
 pub mod world;

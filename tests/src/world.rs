@@ -120,7 +120,7 @@ pub const TERMS: Terms = Terms { period: 1, allowance: 1 << 20, idle: 120, alway
 pub fn tables() -> Tables {
     let mut tables = Tables {
         ports: [(PORT, Port { mac: OWN_MAC, router: 0, flags: 0 })].into(),
-        members: members(),
+        members: members().into(),
         egresses: [(1, PORT, OWN_MAC), (2, OTHER_PORT, OTHER_MAC)]
             .map(|(id, ifindex, mac)| (EgressId(id), Egress::untouched(ifindex, mac)))
             .into(),
@@ -186,7 +186,7 @@ pub fn on_host(tables: &Tables) -> HostTables {
     });
     let mut rings = vec![Slot::of(MemberId::NOBODY); RING_ENTRIES as usize];
     for (first, slots) in &tables.rings {
-        rings[*first as usize..][..slots.len()].copy_from_slice(slots);
+        rings[*first as usize..].iter_mut().zip(slots.iter()).for_each(|(place, slot)| *place = slot);
     }
     HostTables {
         ports: tables.ports.clone().into_iter().collect(),

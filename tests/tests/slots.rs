@@ -130,7 +130,7 @@ impl Story {
             intent.add_backend(backend(n)).expect("a backend");
         }
         intent.add_service(service.clone()).expect("a service");
-        let world = World { intent, ..World::default() };
+        let world = World { intent: intent.into(), ..World::default() };
         let dataplane = FakeDataplane::new(CAPACITY);
         let controller = controller(&dataplane, world, &Numbers::new(CAPACITY));
         let mut story = Self {

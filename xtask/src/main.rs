@@ -15,6 +15,7 @@ mod lint;
 mod outcome;
 mod printed;
 mod python;
+mod scale;
 mod setup;
 mod shell;
 mod sizes;
@@ -49,6 +50,8 @@ enum Verb {
     Lab(lab::Arguments),
     /// Measure the cost of a packet; needs root
     Bench(bench::Arguments),
+    /// Measure the cost of control: a thousand services of a hundred members each; needs root
+    Scale(scale::Arguments),
     /// Run tests on Linux 6.1 and 6.12, booted in qemu
     ///
     /// Packet cases, the program attached natively and generically, and HTTP through the director, on the oldest kernel
@@ -81,6 +84,7 @@ fn run(verb: Verb) -> anyhow::Result<()> {
         Verb::Lint => lint::run(),
         Verb::Lab(arguments) => lab::run(&arguments),
         Verb::Bench(arguments) => bench::run(&arguments),
+        Verb::Scale(arguments) => scale::run(&arguments),
         Verb::Kernels(arguments) => kernels::run(&arguments),
         Verb::Fuzz(arguments) => fuzz::run(&arguments),
         Verb::Differential(arguments) => differential::run(&arguments),

@@ -20,7 +20,7 @@ use vip_common::{
         Egress, EgressId, Member, MemberEntry, Port, Service, ServiceKey4, ServiceKey6, Slot, Terms, names,
     },
 };
-use vip_userspace::{dataplane::object, plan::Tables};
+use vip_userspace::{dataplane::object, plan::Tables, ring::Ring};
 
 use super::scenario::{Scenario, Target};
 use crate::{
@@ -189,7 +189,7 @@ pub(super) fn tables(port: u32) -> Tables {
 /// The same, in the middle of a change: every slot remembers, and every flow has an entry.
 fn tracked() -> Tables {
     let mut tables = tables(PORT);
-    let older = |slot: &Slot| Slot::tracked(MemberId(slot.current.0 % BACKENDS + 1), slot.current);
+    let older = |slot: Slot| Slot::tracked(MemberId(slot.current.0 % BACKENDS + 1), slot.current);
     for slots in tables.rings.values_mut() {
         *slots = slots.iter().map(older).collect();
     }
@@ -201,9 +201,9 @@ fn tracked() -> Tables {
 fn small(more: u32) -> Tables {
     let mut tables = tables(PORT);
     let members = (1..=BACKENDS).map(MemberId);
-    let slots: std::sync::Arc<[Slot]> = members.cycle().map(Slot::of).take(FEW_SLOTS as usize).collect();
+    let slots: Ring = members.cycle().map(Slot::of).take(FEW_SLOTS as usize).collect();
     let first = tables.services4.values().next().map_or(1, |service| service.ring_first);
-    tables.rings = [(first, std::sync::Arc::clone(&slots))].into();
+    tables.rings = [(first, slots.clone())].into();
     let services = tables.services4.values_mut().chain(tables.services6.values_mut());
     services.for_each(|service| service.ring_size = FEW_SLOTS);
     for number in 1..=more {
@@ -211,7 +211,7 @@ fn small(more: u32) -> Tables {
         let service =
             Service { ring_first: place, ring_size: FEW_SLOTS, id: number + 1, ..Service::zeroed() };
         let vip = (0x0ac9_0000 + number).to_be_bytes();
-        tables.rings.insert(place, std::sync::Arc::clone(&slots));
+        tables.rings.insert(place, slots.clone());
         let key = ServiceKey4 { vip, port: WEB.to_be_bytes(), protocol: TCP, zero: 0 };
         tables.services4.extend([(key, service), (ServiceKey4::vip(vip), service)]);
     }

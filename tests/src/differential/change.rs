@@ -1,8 +1,6 @@
 //! Other tables for the same director: members that die and return, slots that move and remember, services that are told
 //! something else, and entries that point nowhere. Which keys there are does not change.
 
-use std::sync::Arc;
-
 use fastrand::Rng;
 use vip_common::{
     MemberId,
@@ -29,10 +27,7 @@ pub(super) fn change(tables: &mut Tables, rng: &mut Rng) {
     all.for_each(|service| self::service(service, rng));
     for ring in tables.rings.values_mut() {
         if seldom(rng) {
-            *ring = ring
-                .iter()
-                .map(|slot| if rng.bool() { self::slot(rng) } else { *slot })
-                .collect::<Arc<[_]>>();
+            *ring = ring.iter().map(|slot| if rng.bool() { self::slot(rng) } else { slot }).collect();
         }
     }
     for egress in tables.egresses.values_mut() {
@@ -71,7 +66,9 @@ fn one<T: Copy>(of: &[T], rng: &mut Rng) -> T {
 }
 
 fn members(tables: &mut Tables, rng: &mut Rng) {
-    for entry in tables.members.values_mut() {
+    let ids: Vec<_> = tables.members.keys().copied().collect();
+    for id in ids {
+        let Some(entry) = tables.members.get_mut(&id) else { continue };
         if seldom(rng) {
             entry.member.state = one(&STATES, rng);
         }

@@ -24,7 +24,7 @@ pub fn publish(ebpf: &mut Ebpf, tables: &Tables) -> Result<()> {
     }
     for (first, slots) in &tables.rings {
         for (index, slot) in (*first..).zip(slots.iter()) {
-            set::<8>(ebpf, names::RINGS, index, cast(*slot))?;
+            set::<8>(ebpf, names::RINGS, index, cast(slot))?;
         }
     }
     for (id, member) in &tables.members {

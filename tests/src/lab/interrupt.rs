@@ -20,16 +20,16 @@ use crate::net::wait_for;
 
 /// Whether somebody asked the lab to end.
 #[derive(Clone, Debug)]
-pub(super) struct Interrupt(Arc<AtomicI32>);
+pub(crate) struct Interrupt(Arc<AtomicI32>);
 
 /// The lab was asked to end.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
 #[error("interrupted by signal {0}")]
-pub(super) struct Interrupted(pub(super) i32);
+pub(crate) struct Interrupted(pub(crate) i32);
 
 impl Interrupt {
     /// Listens to SIGINT, SIGTERM, SIGHUP and SIGQUIT, from now on.
-    pub(super) fn listen() -> Result<Self> {
+    pub(crate) fn listen() -> Result<Self> {
         let interrupt = Self(Arc::default());
         let runtime = Builder::new_current_thread().enable_all().build().context("make a runtime")?;
         let mut tasks = JoinSet::new();
@@ -55,7 +55,7 @@ impl Interrupt {
 
     /// # Errors
     /// [`Interrupted`], if somebody asked for it.
-    pub(super) fn check(&self) -> Result<()> {
+    pub(crate) fn check(&self) -> Result<()> {
         match self.0.load(Ordering::Relaxed) {
             0 => Ok(()),
             signal => Err(Interrupted(signal).into()),
@@ -66,7 +66,7 @@ impl Interrupt {
     ///
     /// # Errors
     /// The condition does not hold in time, or [`Interrupted`].
-    pub(super) fn wait_for(
+    pub(crate) fn wait_for(
         &self,
         what: &str,
         within: Duration,

@@ -3,7 +3,7 @@
 
 mod comeback;
 mod death;
-mod interrupt;
+pub(crate) mod interrupt;
 mod place;
 mod report;
 mod restart;

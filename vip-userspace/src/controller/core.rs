@@ -1,7 +1,7 @@
 //! The heart of the controller: what each event does to the world, and how the world gets into the tables. It knows
 //! no socket and no clock.
 
-use std::{collections::BTreeMap, net::IpAddr, time::Duration};
+use std::{collections::BTreeMap, net::IpAddr, sync::Arc, time::Duration};
 
 use anyhow::Context as _;
 use vip_common::tables::Member as Entry;
@@ -15,8 +15,8 @@ use crate::{
     control::protocol::{Code, Command, Refused},
     dataplane::Dataplane,
     model::{
-        Cause, Checked, Health, Ineligible, Judgement, Link, Mac, MemberKey, Neighbour, NoNeighbour, Place,
-        ServiceName, Standing, World,
+        BackendName, Cause, Checked, Health, Ineligible, Intent, Judgement, Link, Mac, MemberKey, Neighbour,
+        NoNeighbour, Place, Service, ServiceName, Standing, Touched, World,
     },
     plan::{Budget, Composer, Numbers, Tables, plan},
     ring::RingKey,
@@ -53,6 +53,16 @@ pub struct Alarm {
     pub panics: bool,
 }
 
+/// What was told last of a service.
+#[derive(Default, Debug)]
+struct Told {
+    /// Its members, in their order.
+    members: Vec<BackendName>,
+    /// How they stood.
+    judged: Arc<Judgement>,
+    alarm: Alarm,
+}
+
 /// The state of the loop: the world, and what of it is published.
 #[derive(Debug)]
 pub struct Controller<D> {
@@ -63,9 +73,10 @@ pub struct Controller<D> {
     published: Tables,
     /// The last apply failed half-way: what is published must be read anew.
     in_doubt: bool,
-    standings: BTreeMap<MemberKey, Standing>,
-    /// Services whose quorum is short, or whose members' health is ignored.
-    alarms: BTreeMap<ServiceName, Alarm>,
+    /// How the members of each service stood when that was told last.
+    told: BTreeMap<ServiceName, Told>,
+    /// The services that may stand otherwise since then.
+    untold: Touched,
     /// Those that have changed since they were last asked for, as they were then.
     news: BTreeMap<ServiceName, Alarm>,
     pub(super) flows: FlowTable,
@@ -91,8 +102,8 @@ impl<D: Dataplane> Controller<D> {
             dataplane,
             published,
             in_doubt: false,
-            standings: BTreeMap::new(),
-            alarms: BTreeMap::new(),
+            told: BTreeMap::new(),
+            untold: Touched::All,
             news: BTreeMap::new(),
             flows: FlowTable::default(),
             drain_log: DrainLog::default(),
@@ -155,7 +166,7 @@ impl<D: Dataplane> Controller<D> {
     pub fn reconfigure(&mut self, world: World, key: RingKey) -> Result<Vec<Transition>, Refused> {
         let before = (std::mem::replace(&mut self.world, world), self.numbers.clone(), self.composer.clone());
         self.composer.rekey(key);
-        let done = self.follow_intent();
+        let done = self.follow_intent(&before.0.intent);
         if done.is_err() {
             (self.world, self.numbers, self.composer) = before;
         }
@@ -163,19 +174,23 @@ impl<D: Dataplane> Controller<D> {
     }
 
     fn try_command(&mut self, command: &Command) -> Result<Vec<Transition>, Refused> {
+        let before = self.world.intent.clone();
         commands::apply(&mut self.world.intent, command)?;
         let now = self.unix_time();
         for (draining, timeout) in commands::drains(&self.world.intent, command) {
             self.world.drains.set_end(draining, timeout.map(|timeout| now.saturating_add(timeout)), now);
         }
-        self.follow_intent()
+        self.follow_intent(&before)
     }
 
-    fn follow_intent(&mut self) -> Result<Vec<Transition>, Refused> {
-        self.world.forget_the_gone();
-        self.numbers
-            .assign(&self.world.intent, &self.published)
-            .map_err(|full| Refused::new(Code::TableFull, full.to_string()))?;
+    fn follow_intent(&mut self, before: &Intent) -> Result<Vec<Transition>, Refused> {
+        self.numbers.take_back_ways(&self.published);
+        if !self.world.intent.has_same_parts(before) {
+            self.world.forget_the_gone();
+            self.numbers
+                .assign(&self.world.intent, &self.published)
+                .map_err(|full| Refused::new(Code::TableFull, full.to_string()))?;
+        }
         self.publish().map_err(|error| Refused::new(Code::Kernel, format!("{error:#}")))
     }
 
@@ -305,34 +320,51 @@ impl<D: Dataplane> Controller<D> {
 
     /// The services whose alarms are others than at the last call: how they were then, and are now.
     pub fn take_alarms(&mut self) -> Vec<(ServiceName, Alarm, Alarm)> {
-        let now = |name: &ServiceName| self.alarms.get(name).copied().unwrap_or_default();
+        let now = |name: &ServiceName| self.told.get(name).map(|told| told.alarm).unwrap_or_default();
         let news = std::mem::take(&mut self.news).into_iter();
         news.map(|(name, before)| (name.clone(), before, now(&name))).collect()
     }
 
     /// The members whose standing differs from that at the last call.
     fn transitions(&mut self) -> Vec<Transition> {
-        let (mut now, mut alarms) = (BTreeMap::new(), BTreeMap::new());
-        for service in self.world.intent.services().values() {
-            let Judgement { standings, is_short, panics } = self.world.judge(service);
+        self.untold.add(self.composer.take_touched());
+        let untold = std::mem::take(&mut self.untold);
+        let services = self.world.intent.services();
+        self.told.retain(|name, _| services.contains_key(name));
+        let mut transitions = Vec::new();
+        for service in services.values().filter(|service| untold.contains(&service.name)) {
+            let Some(judged) = self.composer.judged(&service.name) else { continue };
+            let Judgement { standings, is_short, panics } = &**judged;
             // Who is about to be looked at is nobody's alarm, nor is a service that has lost its last member: that is told.
             let has_more = service.quorum > 1 || service.members.iter().any(|member| member.backup);
-            let is_short = is_short && has_more && !standings.iter().any(is_beginning);
-            alarms.insert(service.name.clone(), Alarm { is_short, panics });
-            for (member, standing) in service.members.iter().zip(standings) {
-                now.insert((service.name.clone(), member.backend.clone()), standing);
+            let is_short = *is_short && has_more && !standings.iter().any(is_beginning);
+            let told = self.told.entry(service.name.clone()).or_default();
+            let before = std::mem::replace(&mut told.alarm, Alarm { is_short, panics: *panics });
+            if before != told.alarm {
+                self.news.entry(service.name.clone()).or_insert(before);
             }
+            transitions.extend(told.take(service, judged));
         }
-        for (name, alarm) in &alarms {
-            let before = self.alarms.get(name).copied().unwrap_or_default();
-            if before != *alarm {
-                self.news.entry(name.clone()).or_insert(before);
-            }
+        transitions
+    }
+}
+
+impl Told {
+    /// Takes how the members of a service stand now; tells which of them stand otherwise than before.
+    fn take(&mut self, service: &Service, judged: &Arc<Judgement>) -> Vec<Transition> {
+        let names = service.members.iter().map(|member| &member.backend);
+        let before: BTreeMap<_, _> = self.members.iter().zip(&self.judged.standings).collect();
+        let others = names.clone().zip(&judged.standings).filter(|(name, now)| before.get(name) != Some(now));
+        let transition = |(backend, now): (&BackendName, &Standing)| Transition {
+            member: (service.name.clone(), backend.clone()),
+            now: now.clone(),
+        };
+        let transitions = others.map(transition).collect();
+        if !self.members.iter().eq(names.clone()) {
+            self.members = names.cloned().collect();
         }
-        self.alarms = alarms;
-        let before = std::mem::replace(&mut self.standings, now);
-        let changed = self.standings.iter().filter(|(key, now)| before.get(*key) != Some(*now));
-        changed.map(|(key, now)| Transition { member: key.clone(), now: now.clone() }).collect()
+        self.judged = Arc::clone(judged);
+        transitions
     }
 }
 

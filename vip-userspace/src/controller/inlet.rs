@@ -172,6 +172,7 @@ impl Loop {
             self.inlet.port = Some(InterfaceStatus { name, ifindex, mode, mac: inner.mac });
             self.controller.inlet(inner.mac.map(|mac| (ifindex, inner.name, mac)));
             // It takes packets in before any is led there.
+            self.rests_until = std::time::Instant::now();
             self.settle().await;
         }
         let others: BTreeSet<_> =
@@ -268,7 +269,7 @@ mod tests {
             is_up: true,
         };
         let intent = config::parse(CONFIG).expect("a good configuration").intent;
-        World { intent, links: [(2, link)].into(), ..World::default() }
+        World { intent: intent.into(), links: [(2, link)].into(), ..World::default() }
     }
 
     fn address(text: &str) -> IpAddr {

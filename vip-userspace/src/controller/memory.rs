@@ -15,7 +15,7 @@ use vip_common::MemberId;
 
 use crate::{
     control::protocol::Command,
-    model::{Drains, Intent, MemberKey},
+    model::{Drains, Intent, MemberKey, Shared},
     ring::RingKey,
 };
 
@@ -29,9 +29,9 @@ pub struct Memory {
 #[derive(Clone, PartialEq, Eq, Default, Debug, Serialize, Deserialize)]
 pub struct Labels {
     /// The intent that was published.
-    pub intent: Intent,
+    pub intent: Shared<Intent>,
     /// Members by id.
-    pub members: Vec<(u32, MemberKey)>,
+    pub members: Shared<Vec<(u32, MemberKey)>>,
     /// Link-layer groups that ports were made to listen to.
     pub groups: std::collections::BTreeSet<crate::net::Membership>,
     /// Interfaces whose NICs took VLAN tags off before.

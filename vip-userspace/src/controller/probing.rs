@@ -6,24 +6,29 @@ use vip_common::tables::probe_mark;
 
 use crate::{
     health::{CheckId, CheckSpec, Exit, Exits, Way},
-    model::{Health, Member, Place, Service, Target, World},
+    model::{Check, Health, Member, Place, Service, Shared, Target, World},
     plan::Numbers,
 };
 
 /// The checks that the intent asks for: of each member with an address of the VIP's family.
 pub(super) fn wanted_checks(world: &World, numbers: &Numbers) -> BTreeMap<CheckId, CheckSpec> {
-    let services = world.intent.services().values();
-    let members = services.flat_map(|service| service.members.iter().map(move |member| (service, member)));
-    members.filter_map(|(service, member)| wanted_check(world, numbers, service, member)).collect()
+    let mut wanted = BTreeMap::new();
+    for service in world.intent.services().values() {
+        let Some(check) = service.check.clone().map(Shared::new) else { continue };
+        let members = service.members.iter();
+        wanted.extend(members.filter_map(|member| wanted_check(world, numbers, service, &check, member)));
+    }
+    wanted
 }
 
 fn wanted_check(
     world: &World,
     numbers: &Numbers,
     service: &Service,
+    check: &Shared<Check>,
     member: &Member,
 ) -> Option<(CheckId, CheckSpec)> {
-    let (check, port) = (service.check.clone()?, service.checked_port()?);
+    let port = service.checked_port()?;
     let (vip, key) = (service.address.vip, (service.name.clone(), member.backend.clone()));
     let address = world.intent.backends().get(&member.backend)?.address_for(vip)?;
     let (address, way) = match check.target {
@@ -36,7 +41,7 @@ fn wanted_check(
     let adopted = world.checked.get(&key).map(|checked| checked.health);
     let adopted = adopted.filter(|health| *health != Health::Unknown);
     let id = CheckId { service: key.0, backend: key.1 };
-    Some((id, CheckSpec { check, target: SocketAddr::new(address, port), way, adopted }))
+    Some((id, CheckSpec { check: check.clone(), target: SocketAddr::new(address, port), way, adopted }))
 }
 
 /// Where the backends are now. One that is not found any more is where it was in `before`: probes tell of it, too.

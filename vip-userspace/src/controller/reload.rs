@@ -20,7 +20,7 @@ use crate::{
         socket,
     },
     dataplane::{self, KernelDataplane},
-    model::{Backend, Link, Mac, World},
+    model::{Backend, Intent, Link, Mac, World},
     net::Links,
     ring::RingKey,
 };
@@ -91,7 +91,7 @@ impl Loop {
 
     /// The configuration that runs, with the wishes laid over it.
     fn running(&self) -> Config {
-        Config { intent: self.controller.world().intent.clone(), ..self.config.clone() }
+        Config { intent: Intent::clone(&self.controller.world().intent), ..self.config.clone() }
     }
 
     fn next(&self, mut config: Config, reset: bool) -> Result<Next, Refused> {
@@ -196,7 +196,7 @@ impl Loop {
         keep.extend(self.inlet.port.as_ref().map(|port| port.ifindex).filter(|_| config.local_clients));
         let old = self.controller.world();
         let world = World {
-            intent: config.intent.clone(),
+            intent: config.intent.clone().into(),
             peers: config.peers.clone(),
             virtual_router: config.virtual_router,
             links: links(&config, old, &now),

@@ -14,7 +14,7 @@ use tokio::{
     signal::unix::{SignalKind, signal},
     sync::{mpsc, watch},
     task::JoinHandle,
-    time::timeout,
+    time::{sleep_until, timeout},
 };
 
 use super::{
@@ -36,9 +36,12 @@ use crate::{
     },
     dataplane::{Dataplane as _, KernelDataplane},
     health::{self, CheckId, CheckSpec, Checker, Exits, Verdict},
-    model::{AttachMode, BackendName, Cause, Drains, Health, Mac, MemberKey, NotHeld, Refusal},
+    model::{
+        AttachMode, BackendName, Cause, Drains, Health, Intent, Mac, MemberKey, NotHeld, Refusal, Shared,
+    },
     net::{Groups, NetError, NetEvent, Owners, Way, addresses, routes},
     places::Places,
+    plan::Numbers,
     ring::RingKey,
 };
 
@@ -46,6 +49,9 @@ use crate::{
 const TICK: Duration = Duration::from_secs(1);
 /// The tables are looked at in so many parts, one a tick: what somebody else changes is found within as many seconds.
 const PARTS: usize = 10;
+/// Longest time that is left for others after a publication: it is as long as that took. So a thousand members that come in
+/// one by one are published a few times, not a thousand times.
+const REST: Duration = Duration::from_millis(200);
 /// How long the watcher may take to let go of the neighbours.
 const LET_GO: Duration = Duration::from_secs(5);
 
@@ -79,6 +85,7 @@ enum Event {
     Net(Result<NetEvent, NetError>),
     Owners(Owners),
     Traced(Traced),
+    Rested,
     Reload,
     Tick,
     End(&'static str),
@@ -132,11 +139,19 @@ pub(super) struct Loop {
     pub(super) rules: watch::Sender<Rules>,
     pub(super) changed_at: BTreeMap<MemberKey, Instant>,
     pub(super) labels: Labels,
+    /// The numbers that they tell of.
+    labeled: Option<Numbers>,
     checks: BTreeMap<CheckId, CheckSpec>,
+    /// The intent that they follow.
+    followed: Option<Shared<Intent>>,
     /// Where probes leave, as the checker knows it.
     exits: watch::Sender<Exits>,
     /// They may be other ones now.
     places_changed: bool,
+    /// Nothing but commands is published before.
+    pub(super) rests_until: Instant,
+    /// Something may be to be published then.
+    is_unsettled: bool,
     lanes: Lanes,
     pub(super) inlet: Inlet,
     /// The part of the tables that is looked at next.
@@ -176,11 +191,15 @@ impl Loop {
             rules: started.rules,
             changed_at: BTreeMap::new(),
             checks: BTreeMap::new(),
+            followed: None,
             exits,
             places_changed: true,
+            rests_until: Instant::now(),
+            is_unsettled: false,
             lanes: Lanes::new(started.labels.opened.clone()),
             inlet,
             labels: started.labels,
+            labeled: None,
             part: 0,
             bouncing: Bouncing::default(),
             trace: Tracing::default(),
@@ -205,6 +224,7 @@ impl Loop {
                 Some(event) = self.net.events.recv() => Event::Net(event),
                 Some(owners) = self.net.owners.recv() => Event::Owners(owners),
                 traced = self.trace.next() => Event::Traced(traced),
+                () = sleep_until(self.rests_until.into()), if self.is_unsettled => Event::Rested,
                 _ = ticks.tick() => Event::Tick,
                 _ = hung_up.recv() => Event::Reload,
                 _ = interrupted.recv() => Event::End("SIGINT"),
@@ -220,9 +240,14 @@ impl Loop {
                 Event::Verdict(verdict) => self.verdict(verdict),
                 Event::Net(event) => {
                     self.link_or_neighbour(event.context("follow links and neighbours")?).await;
+                    // Many may be found, or lost, at once.
+                    while let Ok(event) = self.net.events.try_recv() {
+                        self.link_or_neighbour(event.context("follow links and neighbours")?).await;
+                    }
                 }
                 Event::Owners((vip, macs)) => self.owners(vip, macs),
                 Event::Traced(traced) => self.traced(traced),
+                Event::Rested => {}
                 Event::Reload => self.reload_on_signal().await,
                 Event::Tick => {
                     self.lanes.tick();
@@ -255,7 +280,13 @@ impl Loop {
         while let Ok(verdict) = self.verdicts.try_recv() {
             self.verdict(verdict);
         }
+        let began = Instant::now();
+        self.is_unsettled = began < self.rests_until;
+        if self.is_unsettled {
+            return;
+        }
         let published = self.controller.publish();
+        self.rests_until = Instant::now() + began.elapsed().min(REST);
         self.keep_lanes().await;
         match published {
             Ok(transitions) => {
@@ -282,9 +313,14 @@ impl Loop {
     /// All that follows the intent follows it.
     pub(super) fn intent_changed(&mut self) {
         self.inlet.changed();
-        self.net.watcher.watch(self.controller.world().watched());
-        self.checks = super::probing::wanted_checks(self.controller.world(), self.controller.numbers());
-        self.checker.reconcile(self.checks.clone());
+        let intent = self.controller.world().intent.clone();
+        let before = self.followed.replace(intent.clone());
+        // Wishes for members change nothing of whom is looked after, and how.
+        if !before.is_some_and(|before| intent.has_same_parts(&before)) {
+            self.net.watcher.watch(self.controller.world().watched());
+            self.checks = super::probing::wanted_checks(self.controller.world(), self.controller.numbers());
+            self.checker.reconcile(&self.checks);
+        }
         self.places_changed = true;
         self.listen();
         let ports = self.interfaces.iter().map(|interface| interface.ifindex).collect();
@@ -293,14 +329,16 @@ impl Loop {
     }
 
     fn verdict(&mut self, verdict: Verdict) {
-        let Verdict { id, target, health, cause } = verdict;
-        // One on a target that is no longer wanted says nothing of the member.
-        if self.checks.get(&id).is_some_and(|spec| spec.target == target) {
-            let member = (id.service, id.backend);
-            let known =
-                self.controller.world().checked.get(&member).and_then(|checked| checked.cause.as_ref());
-            let cause = bouncing::cause_after(known, cause);
-            self.controller.verdict(member, health, cause);
+        let Verdict { ids, target, health, cause } = verdict;
+        for id in ids {
+            // One on a target that is no longer wanted says nothing of the member.
+            if self.checks.get(&id).is_some_and(|spec| spec.target == target) {
+                let member = (id.service, id.backend);
+                let known =
+                    self.controller.world().checked.get(&member).and_then(|checked| checked.cause.as_ref());
+                let cause = bouncing::cause_after(known, cause.clone());
+                self.controller.verdict(member, health, cause);
+            }
         }
     }
 
@@ -473,6 +511,7 @@ impl Loop {
         // It would answer the changes of the interfaces by looking after the neighbours again.
         let let_go = timeout(LET_GO, self.net.watcher.let_go()).await;
         if let Err(error) = super::offline::detach(&self.places).await {
+            self.followed = None;
             self.intent_changed();
             return Err(failed(error));
         }
@@ -538,17 +577,22 @@ impl Loop {
 
     fn keep_labels(&mut self) {
         let (ports, vips) = self.listeners();
-        let members = self.controller.numbers().labels();
+        let numbers = self.controller.numbers();
+        let members = match &self.labeled {
+            Some(labeled) if labeled.has_same_members(numbers) => self.labels.members.clone(),
+            _ => Shared::new(numbers.labels().into_iter().map(|(id, key)| (id.0, key)).collect()),
+        };
+        let numbers = numbers.clone();
         let labels = Labels {
             intent: self.controller.world().intent.clone(),
-            members: members.into_iter().map(|(id, key)| (id.0, key)).collect(),
+            members,
             groups: Groups::memberships(&ports, &vips),
             took_tags: self.labels.took_tags.clone(),
             opened: self.lanes.opened().clone(),
         };
         if labels != self.labels {
             match self.memory.keep_labels(&labels) {
-                Ok(()) => self.labels = labels,
+                Ok(()) => (self.labels, self.labeled) = (labels, Some(numbers)),
                 Err(error) => error!("{error:#}: without it, a restart gives members new ids"),
             }
         }

@@ -247,7 +247,7 @@ fn prepare(
         );
     }
     let mut world = World {
-        intent: config.intent.clone(),
+        intent: config.intent.clone().into(),
         peers: config.peers.clone(),
         virtual_router: config.virtual_router,
         ..World::default()

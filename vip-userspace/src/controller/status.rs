@@ -15,6 +15,7 @@ use crate::{
     dataplane::{Counts, FlowCounts},
     model::{Backend, Cause, Health, Judgement, Member, MemberKey, Part, Place, Service, Standing, World},
     plan::{Numbers, Tables},
+    ring::Ring,
 };
 
 /// All that a status is made from.
@@ -80,7 +81,7 @@ impl Sources<'_> {
             fragments: service.fragments,
             no_backend: service.no_backend,
             role: self.world.intent.vip(service.address.vip).role,
-            tracked_slots: count(self.slots(service).filter(|slot| slot.is_tracked())),
+            tracked_slots: count(self.slots(service).filter(Slot::is_tracked)),
             quorum: service.quorum,
             quorum_hysteresis: service.quorum_hysteresis,
             below_quorum: is_short,
@@ -175,16 +176,16 @@ impl Sources<'_> {
     }
 
     /// The slots of a service's ring.
-    fn slots(&self, service: &Service) -> impl Iterator<Item = &Slot> {
+    fn slots(&self, service: &Service) -> impl Iterator<Item = Slot> {
         let places = self.numbers.places_of(&service.name);
         let ring = places.and_then(|places| self.published.rings.get(&places.ring.first));
-        ring.into_iter().flat_map(|ring| ring.iter())
+        ring.into_iter().flat_map(Ring::iter)
     }
 
     fn flow_table(&self) -> FlowTableStatus {
         let FlowCounts { live, deleted, evicted, inserted, refused } = self.counts.flows;
         let services = self.world.intent.services().values();
-        let tracked = services.flat_map(|service| self.slots(service)).filter(|slot| slot.is_tracked());
+        let tracked = services.flat_map(|service| self.slots(service)).filter(Slot::is_tracked);
         FlowTableStatus {
             live,
             inserted,

@@ -62,7 +62,7 @@ fn member(n: u8) -> MemberKey {
 
 /// A controller of `web` on b1 to b4, which all answer.
 fn controller(dataplane: &FakeDataplane) -> Controller<FakeDataplane> {
-    let world = World { intent: intent(), ..World::default() };
+    let world = World { intent: intent().into(), ..World::default() };
     let mut numbers = Numbers::new(CAPACITY);
     numbers.assign(&world.intent, &Tables::default()).expect("room");
     let mut controller = Controller::new(world, numbers, key(), dataplane.clone()).expect("a controller");
@@ -255,7 +255,7 @@ fn a_controller_that_adopts_what_is_published_writes_nothing() {
     dataplane.forget_applied();
 
     let published = dataplane.read().expect("tables");
-    let mut world = World { intent: intent(), ..World::default() };
+    let mut world = World { intent: intent().into(), ..World::default() };
     let mut numbers = Numbers::adopt(CAPACITY, &published, &labels, &world.intent).expect("numbers");
     numbers.assign(&world.intent, &published).expect("room");
     adopt(&mut world, &published, &labels);
@@ -271,7 +271,7 @@ fn without_labels_adopted_tables_are_replaced_without_a_packet_dropped() {
     let dataplane = FakeDataplane::new(CAPACITY);
     drop(controller(&dataplane));
     let (before, published) = (owners(&dataplane), dataplane.read().expect("tables"));
-    let mut world = World { intent: intent(), ..World::default() };
+    let mut world = World { intent: intent().into(), ..World::default() };
     let mut numbers =
         Numbers::adopt(CAPACITY, &published, &Default::default(), &world.intent).expect("numbers");
     numbers.assign(&world.intent, &published).expect("room");
@@ -318,6 +318,7 @@ fn a_removed_member_leaves_no_entry_and_its_id_is_given_again_with_new_counters(
 
 mod drains;
 mod flows;
+mod scale;
 mod tracked;
 
 #[test]
@@ -329,7 +330,7 @@ fn what_somebody_else_writes_is_found_and_put_right_and_flows_stay() {
     let (first, slots) = tables.rings.first_key_value().expect("a ring");
     let id = *tables.members.keys().next().expect("a member");
     let somebody = vec![
-        Operation::Slots(*first + 7, vec![slots[0]; 500]),
+        Operation::Slots(*first + 7, vec![slots.slot(0); 500].into()),
         Operation::Member(id, None),
         Operation::Service4(*tables.services4.keys().next().expect("a service"), None),
     ];

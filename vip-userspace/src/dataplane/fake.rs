@@ -5,7 +5,6 @@ use std::{
     cell::{Ref, RefCell, RefMut},
     collections::{BTreeMap, HashMap},
     rc::Rc,
-    sync::Arc,
 };
 
 use bytemuck::Zeroable;
@@ -16,7 +15,10 @@ use vip_common::{
 };
 
 use super::{Capacity, Counts, Dataplane, Swept};
-use crate::plan::{Operation, Tables};
+use crate::{
+    plan::{Operation, Tables},
+    ring::Ring,
+};
 
 /// Tables in memory. Clones share them: a test keeps one and gives the controller another.
 #[derive(Clone, Default, Debug)]
@@ -112,7 +114,7 @@ impl Dataplane for FakeDataplane {
             wide4: sorted(&host.wide4),
             wide6: sorted(&host.wide6),
             rings: BTreeMap::new(),
-            members: sorted(&host.members),
+            members: host.members.iter().map(|(id, entry)| (*id, *entry)).collect(),
             egresses: sorted(&host.egresses),
             stations: sorted(&host.stations),
             terms: sorted(&host.terms),
@@ -215,7 +217,7 @@ fn stays(host: &HostTables, scope: u32, flow: &SharedFlow, swept: &mut Swept) ->
 }
 
 impl State {
-    fn ring(&self, (first, len): (u32, u32)) -> anyhow::Result<(u32, Arc<[Slot]>)> {
+    fn ring(&self, (first, len): (u32, u32)) -> anyhow::Result<(u32, Ring)> {
         let end = first.saturating_add(len);
         anyhow::ensure!(end <= self.capacity.slots, "a service has slots up to {end}");
         let slots = &self.host.rings;
@@ -269,14 +271,14 @@ impl State {
         Ok(())
     }
 
-    fn write_slots(&mut self, first: usize, slots: &[Slot]) -> anyhow::Result<()> {
+    fn write_slots(&mut self, first: usize, slots: &Ring) -> anyhow::Result<()> {
         let end = first + slots.len();
         anyhow::ensure!(end <= self.capacity.slots as usize, "no room for slots up to {end}");
         let rings = &mut self.host.rings;
         if rings.len() < end {
             rings.resize(end, Slot::of(MemberId::NOBODY));
         }
-        rings[first..end].copy_from_slice(slots);
+        rings[first..end].iter_mut().zip(slots.iter()).for_each(|(place, slot)| *place = slot);
         Ok(())
     }
 }
@@ -305,7 +307,7 @@ mod tests {
         let bit = vip_bit4([10, 0, 0, 1]);
         vec![
             Operation::Member(MemberId(1), Some(member)),
-            Operation::Slots(4, vec![Slot::of(MemberId(1)); 2]),
+            Operation::Slots(4, [Slot::of(MemberId(1)); 2].into()),
             Operation::Service4(ServiceKey4::vip([10, 0, 0, 1]), Some(service)),
             Operation::VipWord(bit / 64, 1 << (bit % 64)),
         ]
@@ -316,7 +318,7 @@ mod tests {
         let mut fake = FakeDataplane::default();
         fake.apply(&operations()).expect("apply");
         let tables = fake.read().expect("read");
-        assert_eq!(tables.rings.get(&4), Some(&[Slot::of(MemberId(1)); 2].into()));
+        assert_eq!(tables.rings.get(&4), Some(&Ring::at_rest(&[MemberId(1); 2])));
         assert_eq!(tables.members.len(), 1);
         let host = fake.host_tables();
         assert!(vip_common::Tables::may_be_vip(&host, vip_bit4([10, 0, 0, 1])));
@@ -339,7 +341,7 @@ mod tests {
         let mut fake =
             FakeDataplane::new(Capacity { slots: 4, members: 1, services: 1, ..Capacity::default() });
         let too_far =
-            [Operation::Slots(3, vec![Slot::of(MemberId(1)); 2]), Operation::Member(MemberId(2), None)];
+            [Operation::Slots(3, [Slot::of(MemberId(1)); 2].into()), Operation::Member(MemberId(2), None)];
         for operation in too_far {
             assert!(fake.apply(std::slice::from_ref(&operation)).is_err(), "{operation:?}");
         }

@@ -2,7 +2,7 @@
 //! what a verdict leads to, is the controller's.
 
 use std::{
-    collections::{BTreeMap, HashMap, btree_map},
+    collections::{BTreeMap, BTreeSet, HashMap, btree_map},
     fmt,
     hash::{DefaultHasher, Hash as _, Hasher as _},
     net::SocketAddr,
@@ -17,7 +17,7 @@ use tokio::{
 };
 
 use super::{Exits, Path, Schedule, Tracker, Way, probe::probe, schedule::interval};
-use crate::model::{BackendName, Cause, Check, Health, NotHeld, ServiceName};
+use crate::model::{BackendName, Cause, Check, Health, NotHeld, ServiceName, Shared};
 
 /// The member that a check is of.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
@@ -38,7 +38,7 @@ impl fmt::Display for CheckId {
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct CheckSpec {
     /// What is probed, how often, and what counts.
-    pub check: Check,
+    pub check: Shared<Check>,
     /// Where the probes go.
     pub target: SocketAddr,
     /// By which way they get there.
@@ -47,11 +47,11 @@ pub struct CheckSpec {
     pub adopted: Option<Health>,
 }
 
-/// A change of a member's health, or of what its last failed probe met.
+/// A change of the health of members that share a check, or of what its last failed probe met.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Verdict {
-    /// The member.
-    pub id: CheckId,
+    /// The members: one at least, of one backend.
+    pub ids: Vec<CheckId>,
     /// Where the probes went: a verdict on a target that is no longer wanted may still be under way.
     pub target: SocketAddr,
     /// Its health now.
@@ -88,7 +88,7 @@ impl Checker {
     ///
     /// # Panics
     /// Outside of a tokio runtime.
-    pub fn reconcile(&mut self, wanted: BTreeMap<CheckId, CheckSpec>) {
+    pub fn reconcile(&mut self, wanted: &BTreeMap<CheckId, CheckSpec>) {
         let jobs = self.jobs(wanted);
         self.running.retain(|id, _| jobs.contains_key(id));
         self.leaders.clear();
@@ -106,18 +106,18 @@ impl Checker {
     }
 
     /// What is wanted, once where several members want the same: by one of them, whose task runs already if any does.
-    fn jobs(&self, wanted: BTreeMap<CheckId, CheckSpec>) -> BTreeMap<CheckId, Job> {
+    fn jobs(&self, wanted: &BTreeMap<CheckId, CheckSpec>) -> BTreeMap<CheckId, Job> {
         let mut alike: HashMap<_, Vec<_>> = HashMap::new();
         for (id, spec) in wanted {
             let through = matches!(spec.way, Way::Through { .. });
-            let same = (id.backend.clone(), spec.check.clone(), spec.target, through);
+            let same = (&id.backend, &*spec.check, spec.target, through);
             alike.entry(same).or_default().push((id, spec));
         }
-        let job = |members: Vec<(CheckId, CheckSpec)>| {
-            let adopted = members.iter().map(|(id, spec)| (id.clone(), spec.adopted)).collect();
-            let runs = members.iter().position(|(id, _)| self.running.contains_key(id));
+        let job = |members: Vec<(&CheckId, &CheckSpec)>| {
+            let adopted = members.iter().map(|(id, spec)| ((*id).clone(), spec.adopted)).collect();
+            let runs = members.iter().position(|(id, _)| self.running.contains_key(*id));
             let (leader, spec) = members.into_iter().nth(runs.unwrap_or(0))?;
-            Some((leader, Job { spec, adopted }))
+            Some((leader.clone(), Job { spec: spec.clone(), adopted }))
         };
         alike.into_values().filter_map(job).collect()
     }
@@ -184,9 +184,16 @@ struct Member {
     tracker: Tracker,
     cause: Option<Cause>,
     schedule: Schedule,
-    /// What was told last of each member, or was known before.
-    told: BTreeMap<CheckId, (Health, Option<Cause>)>,
+    /// Those that share it.
+    members: BTreeSet<CheckId>,
+    /// What was told last of all members but the others.
+    told: Known,
+    /// What is known of those that were told something else, from before.
+    others: BTreeMap<CheckId, Known>,
 }
+
+/// Health, and what the last failed probe met.
+type Known = (Health, Option<Cause>);
 
 impl Member {
     fn new(id: CheckId, job: &Job) -> Self {
@@ -194,7 +201,8 @@ impl Member {
         let tracker =
             Tracker::adopted(spec.check.rise, spec.check.fall, spec.adopted.unwrap_or(Health::Unknown));
         let schedule = Schedule::starting(Instant::now().into_std(), seed(&id));
-        Self { id, tracker, cause: None, schedule, told: told(adopted) }
+        let members = adopted.keys().cloned().collect();
+        Self { id, tracker, cause: None, schedule, members, told: known(None), others: others(adopted) }
     }
 
     async fn run(
@@ -210,7 +218,7 @@ impl Member {
             let attempt = async {
                 let wait = timeout_at(at, doubt.notified());
                 let early = wait.await.is_ok();
-                let Check { probe: kind, timeout, .. } = &spec.check;
+                let Check { probe: kind, timeout, .. } = &*spec.check;
                 // Without a way to the backend there is nothing to be learned of it.
                 let started = Instant::now();
                 let result = match spec.way.find(spec.target, &mut exits, *timeout).await {
@@ -237,15 +245,15 @@ impl Member {
                 self.schedule.moved(started.into_std());
             }
             let result = match result {
-                Some(Err(cause)) => Some(Err(self.explained(cause, &spec).await)),
+                Some(Err(cause)) => Some(Err(Box::pin(self.explained(cause, &spec)).await)),
                 result => result,
             };
-            let news = result.map(|result| self.judge(result, spec.target)).unwrap_or_default();
+            let news = result.and_then(|result| self.judge(result, spec.target));
             self.schedule.advance(interval(&spec.check, self.tracker.pace()), Instant::now().into_std());
-            for verdict in news {
-                if verdicts.send(verdict).await.is_err() {
-                    return;
-                }
+            if let Some(verdict) = news
+                && verdicts.send(verdict).await.is_err()
+            {
+                return;
             }
         }
     }
@@ -254,19 +262,18 @@ impl Member {
     /// who is new is not left waiting for an interval.
     fn alter(&mut self, old: &CheckSpec, job: &Job) {
         let (now, new) = (Instant::now().into_std(), &job.spec);
-        self.told.retain(|id, _| job.adopted.contains_key(id));
-        for (id, health) in &job.adopted {
-            if !self.told.contains_key(id) {
-                self.told.insert(id.clone(), known(*health));
-                self.schedule.hasten(Duration::ZERO, now);
-            }
+        self.others.retain(|id, _| job.adopted.contains_key(id));
+        for (id, health) in job.adopted.iter().filter(|(id, _)| !self.members.contains(*id)) {
+            self.others.insert(id.clone(), known(*health));
+            self.schedule.hasten(Duration::ZERO, now);
         }
+        self.members = job.adopted.keys().cloned().collect();
         self.tracker.set_thresholds(new.check.rise, new.check.fall);
         if (&old.check.probe, old.target) == (&new.check.probe, new.target) {
             self.schedule.hasten(interval(&new.check, self.tracker.pace()), now);
         } else {
             // What was told of the old target may not have been listened to any more.
-            self.told = told(&job.adopted);
+            (self.told, self.others) = (known(None), others(&job.adopted));
             self.tracker.start_over();
             self.schedule = Schedule::starting(now, seed(&self.id));
         }
@@ -288,7 +295,7 @@ impl Member {
     }
 
     /// Takes the result of one probe; returns what there is to tell.
-    fn judge(&mut self, result: Result<(), Cause>, target: SocketAddr) -> Vec<Verdict> {
+    fn judge(&mut self, result: Result<(), Cause>, target: SocketAddr) -> Option<Verdict> {
         match result {
             Err(cause) if !cause.counts() => self.cause = Some(cause),
             Ok(()) => {
@@ -305,22 +312,25 @@ impl Member {
             }
         }
         let now = (self.tracker.health(), self.cause.clone());
-        let mut news = Vec::new();
-        for (id, told) in self.told.iter_mut().filter(|(_, told)| **told != now) {
-            told.clone_from(&now);
-            let (health, cause) = now.clone();
-            news.push(Verdict { id: id.clone(), target, health, cause });
+        if self.told == now && self.others.is_empty() {
+            return None;
         }
-        news
+        let told = |id: &CheckId| self.others.get(id).unwrap_or(&self.told);
+        let ids: Vec<_> = self.members.iter().filter(|id| *told(id) != now).cloned().collect();
+        self.told.clone_from(&now);
+        self.others.clear();
+        let (health, cause) = now;
+        (!ids.is_empty()).then_some(Verdict { ids, target, health, cause })
     }
 }
 
-/// What counts as told of members from before.
-fn told(adopted: &BTreeMap<CheckId, Option<Health>>) -> BTreeMap<CheckId, (Health, Option<Cause>)> {
-    adopted.iter().map(|(id, health)| (id.clone(), known(*health))).collect()
+/// Those of whom something is known from before.
+fn others(adopted: &BTreeMap<CheckId, Option<Health>>) -> BTreeMap<CheckId, Known> {
+    let known_ones = adopted.iter().filter(|(_, health)| health.is_some());
+    known_ones.map(|(id, health)| (id.clone(), known(*health))).collect()
 }
 
-fn known(adopted: Option<Health>) -> (Health, Option<Cause>) {
+fn known(adopted: Option<Health>) -> Known {
     (adopted.unwrap_or(Health::Unknown), None)
 }
 

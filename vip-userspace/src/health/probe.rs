@@ -37,14 +37,15 @@ pub fn allow_sockets() -> std::io::Result<()> {
 pub async fn probe(probe: &Probe, target: SocketAddr, path: &Path, timeout: Duration) -> Result<(), Cause> {
     let target = Target { address: target, path };
     let attempt = Attempt { target, timeout, deadline: Instant::now() + timeout };
+    // Those that need much room have it only while they are under way: there may be very many checks.
     match probe {
         Probe::Tcp => attempt.connect().await.map(drop),
-        Probe::Tls(tls) => tls::probe(attempt, tls).await,
-        Probe::Http(http) => http::probe(attempt, http).await,
-        Probe::Grpc(grpc) => grpc::probe(attempt, grpc).await,
-        Probe::Dns(dns) => dns::probe(attempt, dns).await,
-        Probe::Ping => ping::probe(attempt).await,
-        Probe::Script(script) => script::probe(attempt, script).await,
+        Probe::Tls(tls) => Box::pin(tls::probe(attempt, tls)).await,
+        Probe::Http(http) => Box::pin(http::probe(attempt, http)).await,
+        Probe::Grpc(grpc) => Box::pin(grpc::probe(attempt, grpc)).await,
+        Probe::Dns(dns) => Box::pin(dns::probe(attempt, dns)).await,
+        Probe::Ping => Box::pin(ping::probe(attempt)).await,
+        Probe::Script(script) => Box::pin(script::probe(attempt, script)).await,
     }
 }
 

@@ -8,13 +8,14 @@ use std::{
 use serde::{Deserialize, Serialize};
 
 pub use self::refusal::Refusal;
-use self::rules::within;
+use self::{index::Index, rules::within};
 use super::{
     Admin, Backend, BackendName, Fragments, Maintenance, Member, Protocol, Service, ServiceName, VipSettings,
-    service::MAX_WEIGHT,
+    service::MAX_WEIGHT, world::MemberKey,
 };
 
 mod checks;
+mod index;
 mod refusal;
 mod rules;
 
@@ -35,6 +36,9 @@ pub struct Intent {
     /// Backends that are in maintenance, each with its kind.
     #[serde(default)]
     maintenance: BTreeMap<BackendName, Maintenance>,
+    /// Services by their members.
+    #[serde(skip)]
+    index: Index,
 }
 
 impl Intent {
@@ -180,6 +184,9 @@ impl Intent {
                 return Err(Refusal::MemberExists { service, backend });
             }
         }
+        for member in &service.members {
+            self.index.change(&service.name, &member.backend, true);
+        }
         self.services.insert(service.name.clone(), service);
         Ok(())
     }
@@ -189,7 +196,10 @@ impl Intent {
     /// # Errors
     /// There is none of that name.
     pub fn remove_service(&mut self, name: &ServiceName) -> Result<(), Refusal> {
-        self.services.remove(name).ok_or_else(|| Refusal::NoService(name.clone()))?;
+        let removed = self.services.remove(name).ok_or_else(|| Refusal::NoService(name.clone()))?;
+        for member in &removed.members {
+            self.index.change(name, &member.backend, false);
+        }
         self.disabled.retain(|(service, _)| service != name);
         self.draining.retain(|(service, _)| service != name);
         Ok(())
@@ -206,6 +216,7 @@ impl Intent {
             return Err(Refusal::MemberExists { service: service.clone(), backend: member.backend });
         }
         if let Some(found) = self.services.get_mut(service) {
+            self.index.change(service, &member.backend, true);
             found.members.push(member);
         }
         Ok(())
@@ -221,6 +232,7 @@ impl Intent {
             return Err(Refusal::NoMember { service: service.clone(), backend: backend.clone() });
         };
         found.members.remove(at);
+        self.index.change(service, backend, false);
         let member = (service.clone(), backend.clone());
         self.disabled.remove(&member);
         self.draining.remove(&member);
@@ -270,11 +282,48 @@ impl Intent {
         Ok(())
     }
 
+    /// Whether another intent is of the same services, members, checks and backends, whatever is wished of them: nothing
+    /// needs another number, and nothing is probed otherwise.
+    #[must_use]
+    pub fn has_same_parts(&self, other: &Self) -> bool {
+        let parts = |of: &Service| (of.address, of.slots, of.tracks_every_flow());
+        let is_same = |(one, other): (&Service, &Service)| {
+            let mut members = one.members.iter().zip(&other.members);
+            (&one.name, parts(one), &one.check) == (&other.name, parts(other), &other.check)
+                && one.members.len() == other.members.len()
+                && members.all(|(one, other)| one.backend == other.backend)
+        };
+        self.services.len() == other.services.len()
+            && self.backends == other.backends
+            && self.services.values().zip(other.services.values()).all(is_same)
+    }
+
+    /// The members whose admin state is wished otherwise than by another intent, maintenance left aside.
+    pub(super) fn other_wishes<'a>(&'a self, other: &'a Self) -> impl Iterator<Item = &'a MemberKey> {
+        let disabled = self.disabled.symmetric_difference(&other.disabled);
+        disabled.chain(self.draining.symmetric_difference(&other.draining))
+    }
+
+    /// The backends that are others than those of another intent, or whose maintenance is.
+    pub(super) fn other_backends<'a>(&'a self, other: &'a Self) -> impl Iterator<Item = &'a BackendName> {
+        let is_other = |name: &&BackendName, intent: &Self| {
+            self.backends.get(*name) != intent.backends.get(*name)
+                || self.maintenance(name) != intent.maintenance(name)
+        };
+        let here = self.backends.keys().filter(move |name| is_other(name, other));
+        here.chain(other.backends.keys().filter(|name| !self.backends.contains_key(*name)))
+    }
+
+    /// Whether a backend is a member of a service.
+    #[must_use]
+    pub fn is_member(&self, service: &ServiceName, backend: &BackendName) -> bool {
+        self.index.is_member(&self.services, (service, backend))
+    }
+
     /// The services that a backend is a member of.
     pub fn services_of(&self, backend: &BackendName) -> impl Iterator<Item = &Service> {
-        self.services
-            .values()
-            .filter(move |service| service.members.iter().any(|member| member.backend == *backend))
+        let names = self.index.services_of(&self.services, backend);
+        names.filter_map(|name| self.services.get(name))
     }
 
     /// The services that a wish for a backend is about: the one, or all that it is a member of.

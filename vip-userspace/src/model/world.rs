@@ -6,9 +6,11 @@ use std::{
     time::Duration,
 };
 
+use imbl::OrdMap;
+
 use super::{
     Admin, Backend, BackendName, Cause, Drains, Health, Ineligible, Intent, Mac, Maintenance, Member,
-    Neighbour, NoNeighbour, Part, Place, Service, ServiceName, Standing,
+    Neighbour, NoNeighbour, Part, Place, Service, ServiceName, Shared, Standing,
     capacity::OWN_ADDRESSES,
     course::{Course, is_short, panics},
     eligibility::standing,
@@ -52,7 +54,7 @@ impl Link {
 }
 
 /// How the members of a service stand.
-#[derive(Clone, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Default, Debug)]
 pub struct Judgement {
     /// What flows each member gets, in their order.
     pub standings: Vec<Standing>,
@@ -62,13 +64,13 @@ pub struct Judgement {
     pub panics: bool,
 }
 
-/// Intent and knowledge. What is wanted in the tables follows from it.
+/// Intent and knowledge. What is wanted in the tables follows from it. Copies are cheap: what there is much of is shared.
 #[derive(Clone, Default, Debug)]
 pub struct World {
     /// What the operator wants.
-    pub intent: Intent,
+    pub intent: Shared<Intent>,
     /// Verdicts by member; members without a probe's result have none.
-    pub checked: BTreeMap<MemberKey, Checked>,
+    pub checked: OrdMap<MemberKey, Checked>,
     /// The drains that go on.
     pub drains: Drains,
     /// What has been of each service.
@@ -273,11 +275,14 @@ impl World {
     /// Forgets what is known of members and addresses that are no more.
     pub fn forget_the_gone(&mut self) {
         let services = self.intent.services();
-        self.checked.retain(|(service, backend), _| {
-            services.get(service).is_some_and(|service| {
-                service.check.is_some() && service.members.iter().any(|member| member.backend == *backend)
-            })
-        });
+        let is_checked = |(service, backend): &MemberKey| {
+            services.get(service).is_some_and(|service| service.check.is_some())
+                && self.intent.is_member(service, backend)
+        };
+        let gone: Vec<_> = self.checked.keys().filter(|key| !is_checked(key)).cloned().collect();
+        for key in gone {
+            self.checked.remove(&key);
+        }
         let watched = self.watched();
         self.neighbours.retain(|address, _| watched.contains(address));
         self.last_ways.retain(|address, _| watched.contains(address));
@@ -285,6 +290,10 @@ impl World {
         self.owners.retain(|vip, _| vips.contains(vip));
     }
 }
+
+mod touched;
+
+pub use touched::Touched;
 
 #[cfg(test)]
 mod tests;

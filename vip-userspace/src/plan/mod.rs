@@ -14,6 +14,7 @@ mod tables;
 use std::collections::BTreeMap;
 
 use bytemuck::Zeroable as _;
+use imbl::ordmap::DiffItem;
 use vip_common::{
     FlowKey, MemberId,
     tables::{
@@ -21,6 +22,8 @@ use vip_common::{
         WideKey4, WideKey6, names,
     },
 };
+
+use crate::ring::Ring;
 
 pub use addresses::entry_of;
 pub use budget::{Budget, Shares};
@@ -48,7 +51,7 @@ pub enum Operation {
     /// An entry of `STATIONS`; `None` removes it.
     Station([u8; 6], Option<Station>),
     /// A run of `RINGS`, by the index of its first slot.
-    Slots(u32, Vec<Slot>),
+    Slots(u32, Ring),
     /// An entry of `SERVICES4`; `None` removes it.
     Service4(ServiceKey4, Option<Service>),
     /// An entry of `SERVICES6`; `None` removes it.
@@ -136,10 +139,10 @@ fn add_leaves(published: &Tables, wanted: &Tables, operations: &mut Vec<Operatio
 fn add_slots(published: &Tables, wanted: &Tables, operations: &mut Vec<Operation>) {
     for (first, ring) in &wanted.rings {
         match published.rings.get(first) {
-            Some(old) if std::sync::Arc::ptr_eq(old, ring) => {}
+            Some(old) if old.is_same(ring) => {}
             // A ring that was elsewhere, or of another size: the slots that were there tell nothing.
             Some(old) if old.len() == ring.len() => operations.extend(differing_runs(*first, old, ring)),
-            _ => operations.push(Operation::Slots(*first, ring.to_vec())),
+            _ => operations.push(Operation::Slots(*first, ring.clone())),
         }
     }
 }
@@ -229,14 +232,12 @@ fn rank(member: &Member) -> u8 {
 
 /// All members whose entries differ.
 fn members<'a>(published: &'a Tables, wanted: &'a Tables) -> impl Iterator<Item = MemberChange> + use<'a> {
-    let entry =
-        |tables: &Tables, id: &MemberId| tables.members.get(id).copied().unwrap_or_else(MemberEntry::zeroed);
-    let ids = published
-        .members
-        .keys()
-        .chain(wanted.members.keys().filter(|id| !published.members.contains_key(id)));
-    ids.map(move |id| MemberChange { id: *id, old: entry(published, id), new: entry(wanted, id) })
-        .filter(|change| change.old != change.new)
+    let changes = published.members.diff(&wanted.members).map(|change| match change {
+        DiffItem::Add(id, new) => MemberChange { id: *id, old: MemberEntry::zeroed(), new: *new },
+        DiffItem::Update { old: (id, old), new: (_, new) } => MemberChange { id: *id, old: *old, new: *new },
+        DiffItem::Remove(id, old) => MemberChange { id: *id, old: *old, new: MemberEntry::zeroed() },
+    });
+    changes.filter(|change| change.old != change.new)
 }
 
 /// The keys that only `published` has.
@@ -256,16 +257,17 @@ fn changed<'a, K: Ord + Copy, V: PartialEq + Copy>(
 }
 
 /// The stretches of a ring in which every slot differs.
-fn differing_runs(first: u32, old: &[Slot], new: &[Slot]) -> Vec<Operation> {
+fn differing_runs(first: u32, old: &Ring, new: &Ring) -> Vec<Operation> {
     let mut runs: Vec<(usize, Vec<Slot>)> = Vec::new();
-    for (at, slot) in new.iter().enumerate().filter(|(at, slot)| old[*at] != **slot) {
+    let differing = (0..).zip(old.iter().zip(new.iter())).filter(|(_, (old, new))| old != new);
+    for (at, (_, new)) in differing {
         match runs.last_mut() {
-            Some((start, run)) if *start + run.len() == at => run.push(*slot),
-            _ => runs.push((at, vec![*slot])),
+            Some((start, run)) if *start + run.len() == at => run.push(new),
+            _ => runs.push((at, vec![new])),
         }
     }
     #[expect(clippy::cast_possible_truncation, reason = "a ring has fewer than 2^32 slots")]
-    runs.into_iter().map(|(start, run)| Operation::Slots(first + start as u32, run)).collect()
+    runs.into_iter().map(|(start, run)| Operation::Slots(first + start as u32, run.into())).collect()
 }
 
 #[cfg(test)]

@@ -3,6 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use imbl::OrdMap;
 use serde::{Deserialize, Serialize};
 use vip_common::{
     MemberId,
@@ -80,11 +81,11 @@ pub struct ResizedRing {
     configured: u32,
 }
 
-/// Which numbers are whose.
+/// Which numbers are whose. Copies are cheap: they share what there may be very much of.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Numbers {
     capacity: Capacity,
-    members: BTreeMap<MemberKey, MemberId>,
+    members: OrdMap<MemberKey, MemberId>,
     services: BTreeMap<ServiceName, Places>,
     egresses: BTreeMap<Way, EgressId>,
 }
@@ -93,7 +94,7 @@ impl Numbers {
     /// No number has an owner yet.
     #[must_use]
     pub fn new(capacity: Capacity) -> Self {
-        Self { capacity, members: BTreeMap::new(), services: BTreeMap::new(), egresses: BTreeMap::new() }
+        Self { capacity, members: OrdMap::new(), services: BTreeMap::new(), egresses: BTreeMap::new() }
     }
 
     /// The numbers that are in use in tables published by an earlier controller. Rings and ways out are found by what
@@ -154,12 +155,16 @@ impl Numbers {
         let services = intent.services();
         self.services
             .retain(|name, places| services.get(name).is_some_and(|of| of.slots == places.ring.size));
-        self.members.retain(|(service, backend), _| {
-            services
-                .get(service)
-                .is_some_and(|found| found.members.iter().any(|member| member.backend == *backend))
-        });
-        // Given at need, so what is not published is not needed.
+        let is_member = |(service, backend): &MemberKey| intent.is_member(service, backend);
+        let gone: Vec<_> = self.members.keys().filter(|key| !is_member(key)).cloned().collect();
+        for key in gone {
+            self.members.remove(&key);
+        }
+        self.take_back_ways(published);
+    }
+
+    /// Takes back the numbers of ways out that are not published: they are given at need.
+    pub fn take_back_ways(&mut self, published: &Tables) {
         self.egresses.retain(|_, id| published.egresses.contains_key(id));
     }
 
@@ -169,6 +174,8 @@ impl Numbers {
             return Err(Full { what: "services", wanted: count, room: self.capacity.services });
         }
         let mut slots = self.free_slots(published);
+        let mut taken: BTreeSet<u32> = self.services.values().map(|places| places.id).collect();
+        let mut next = 1;
         for service in intent.services().values() {
             let old = self.services.get(&service.name).copied();
             let full = |_| Full {
@@ -179,7 +186,12 @@ impl Numbers {
             let new = places(old, service, intent, |len| slots.allocate(len)).ok_or(()).map_err(full)?;
             let id = match old {
                 Some(old) => old.id,
-                None => lowest_free(self.services.values().map(|places| places.id)),
+                None => {
+                    while !taken.insert(next) {
+                        next += 1;
+                    }
+                    next
+                }
             };
             self.services.insert(service.name.clone(), Places { id, ..new });
         }
@@ -239,6 +251,12 @@ impl Numbers {
     #[must_use]
     pub fn member(&self, key: &MemberKey) -> Option<MemberId> {
         self.members.get(key).copied()
+    }
+
+    /// Whether no member has another id than by these, as copies of one another tell without a look at them.
+    #[must_use]
+    pub fn has_same_members(&self, other: &Self) -> bool {
+        self.members.ptr_eq(&other.members)
     }
 
     /// All member ids, with whose they are.
@@ -315,11 +333,6 @@ fn wanted_slots(service: &Service, intent: &Intent) -> u64 {
 fn has_director(service: &Service, intent: &Intent) -> bool {
     let mut members = service.members.iter();
     members.any(|member| intent.backends().get(&member.backend).is_some_and(|backend| backend.director))
-}
-
-fn lowest_free(taken: impl Iterator<Item = u32>) -> u32 {
-    let taken: BTreeSet<u32> = taken.collect();
-    (1..).find(|id| !taken.contains(id)).unwrap_or(u32::MAX)
 }
 
 #[cfg(test)]

@@ -3,9 +3,9 @@
 use std::{
     collections::{BTreeMap, HashMap},
     hash::Hash,
-    sync::Arc,
 };
 
+use imbl::OrdMap;
 use vip_common::{
     FlowKey, MemberId,
     host::HostTables,
@@ -15,7 +15,7 @@ use vip_common::{
     },
 };
 
-use crate::ring::MAX_TURNS;
+use crate::ring::{MAX_TURNS, Ring};
 
 /// What `PORTS`, `SERVICES4`, `SERVICES6`, `WIDE4`, `WIDE6`, `RINGS`, `MEMBERS`, `EGRESSES`, `STATIONS`, `TERMS` and
 /// `FLOW_KEY` hold. Zero values are left out. `VIPS` follows from the services.
@@ -33,9 +33,9 @@ pub struct Tables {
     pub wide6: BTreeMap<WideKey6, Service>,
     /// The slots of each ring and of each order of turns, by the index of its first slot. They do not overlap. Shared, so
     /// that one that has not changed is neither copied nor compared.
-    pub rings: BTreeMap<u32, Arc<[Slot]>>,
-    /// Members by id. Ids that nobody has any more keep their generation.
-    pub members: BTreeMap<MemberId, MemberEntry>,
+    pub rings: BTreeMap<u32, Ring>,
+    /// Members by id. Ids that nobody has any more keep their generation. Shared like rings: there may be very many.
+    pub members: OrdMap<MemberId, MemberEntry>,
     /// Ways out by id.
     pub egresses: BTreeMap<EgressId, Egress>,
     /// Whose a MAC is.
@@ -68,8 +68,7 @@ impl Tables {
         let end = self.rings.iter().map(|(first, slots)| *first as usize + slots.len()).max();
         let mut rings = vec![Slot::of(MemberId::NOBODY); end.unwrap_or_default()];
         for (first, slots) in &self.rings {
-            let first = *first as usize;
-            rings[first..first + slots.len()].copy_from_slice(slots);
+            rings[*first as usize..].iter_mut().zip(slots.iter()).for_each(|(place, slot)| *place = slot);
         }
         let bits = |(index, word): (u32, u64)| {
             (0..64).filter(move |bit| word >> bit & 1 != 0).map(move |bit| (index * 64 + bit, true))
@@ -83,7 +82,7 @@ impl Tables {
             wide6: copied(&self.wide6),
             flow_key: self.flow_key,
             rings,
-            members: copied(&self.members),
+            members: self.members.iter().map(|(id, entry)| (*id, *entry)).collect(),
             egresses: copied(&self.egresses),
             stations: copied(&self.stations),
             terms: copied(&self.terms),

@@ -2,9 +2,8 @@
 
 #![expect(clippy::cast_possible_truncation, reason = "the numbers of these examples are small")]
 
-use std::sync::Arc;
-
 use bytemuck::Zeroable;
+use imbl::OrdMap;
 use vip_common::{headers::TCP, tables::own_bit4};
 
 use super::*;
@@ -25,11 +24,11 @@ fn apply(tables: &mut Tables, words: &mut BTreeMap<u32, u64>, operation: &Operat
         Operation::Member(id, value) => {
             let member = value.unwrap_or_else(Member::zeroed);
             let entry = MemberEntry { member, ..entry(tables, id) };
-            set(&mut tables.members, id, (entry != MemberEntry::zeroed()).then_some(entry));
+            set_member(&mut tables.members, id, entry);
         }
         Operation::Generation(id, generation) => {
             let entry = MemberEntry { generation, ..entry(tables, id) };
-            set(&mut tables.members, id, (entry != MemberEntry::zeroed()).then_some(entry));
+            set_member(&mut tables.members, id, entry);
         }
         Operation::ClearCounts(_) => {}
         Operation::Terms(key, value) => set(&mut tables.terms, key, value),
@@ -44,7 +43,15 @@ fn apply(tables: &mut Tables, words: &mut BTreeMap<u32, u64>, operation: &Operat
     }
 }
 
-fn write_slots(tables: &mut Tables, first: u32, run: &[Slot]) {
+fn set_member(members: &mut OrdMap<MemberId, MemberEntry>, id: MemberId, entry: MemberEntry) {
+    if entry == MemberEntry::zeroed() {
+        members.remove(&id);
+    } else {
+        members.insert(id, entry);
+    }
+}
+
+fn write_slots(tables: &mut Tables, first: u32, run: &Ring) {
     let found = tables
         .rings
         .range_mut(..=first)
@@ -52,12 +59,12 @@ fn write_slots(tables: &mut Tables, first: u32, run: &[Slot]) {
         .filter(|(start, ring)| **start + ring.len() as u32 > first);
     match found {
         Some((start, ring)) if (first - *start) as usize + run.len() <= ring.len() => {
-            let mut slots = ring.to_vec();
+            let mut slots: Vec<_> = ring.iter().collect();
             let at = (first - *start) as usize;
-            slots[at..at + run.len()].copy_from_slice(run);
+            slots.splice(at..at + run.len(), run.iter());
             *ring = slots.into();
         }
-        _ => drop(tables.rings.insert(first, run.into())),
+        _ => drop(tables.rings.insert(first, run.clone())),
     }
 }
 
@@ -111,7 +118,7 @@ fn assert_whole(tables: &Tables, operation: &Operation) {
         assert_eq!(ring.len(), service.ring_size as usize, "after {operation:?}");
         let terms = tables.terms.get(&service.id).unwrap_or_else(|| panic!("no terms after {operation:?}"));
         assert!(
-            terms.allowance > 0 || !ring.iter().any(Slot::is_tracked),
+            terms.allowance > 0 || !ring.iter().any(|slot| slot.is_tracked()),
             "no allowance after {operation:?}"
         );
         for id in ring.iter().flat_map(|slot| [slot.current, slot.settled()]) {
@@ -186,7 +193,7 @@ fn every_step_of_every_plan_leaves_tables_that_agree_and_the_last_one_those_that
 fn only_the_slots_that_differ_are_written() {
     let old = example(&[(1, 10, &[1, 2, 1, 2, 1])]);
     let new = example(&[(1, 10, &[1, 1, 1, 2, 2])]);
-    let one = |member| vec![Slot::of(MemberId(member))];
+    let one = |member| Ring::at_rest(&[MemberId(member)]);
     assert_eq!(plan(&old, &new), [Operation::Slots(11, one(1)), Operation::Slots(14, one(2))]);
 }
 
@@ -194,7 +201,7 @@ fn only_the_slots_that_differ_are_written() {
 fn a_ring_that_is_shared_is_not_looked_at() {
     let old = example(&[(1, 0, &[1, 2])]);
     let new = old.clone();
-    assert!(Arc::ptr_eq(&old.rings[&0], &new.rings[&0]));
+    assert!(old.rings[&0].is_same(&new.rings[&0]));
     assert_eq!(plan(&old, &new), []);
 }
 
@@ -205,9 +212,7 @@ fn the_counts_of_an_id_are_cleared_when_it_gets_an_owner_and_not_when_that_chang
         operations.into_iter().filter(|operation| matches!(operation, Operation::ClearCounts(_))).count()
     };
     let mut moved = one.clone();
-    for entry in moved.members.values_mut() {
-        entry.member.mac[0] = 6;
-    }
+    moved.members.get_mut(&MemberId(1)).expect("a member").member.mac[0] = 6;
     assert_eq!((clears(plan(&none, &one)), clears(plan(&one, &moved))), (1, 0));
     assert_eq!(clears(plan(&retired(&none, 1), &one)), 1);
 }
@@ -218,7 +223,7 @@ fn a_member_loses_flows_only_after_its_slots_have_moved_and_gets_some_only_after
         let old = example(&[(1, 0, &[1, 2, 1])]);
         let mut new = example(&[(1, 0, &[1, 1, 1])]);
         new.members.insert(MemberId(2), MemberEntry::new(member(MemberId(2), state), 1));
-        let moved = Operation::Slots(1, vec![slot(1)]);
+        let moved = Operation::Slots(1, [slot(1)].into());
         let declined = Operation::Member(MemberId(2), Some(member(MemberId(2), state)));
         assert_eq!(plan(&old, &new), [moved, declined]);
         // Its generation is another before it is up again, and it is up before slots name it.
@@ -226,7 +231,7 @@ fn a_member_loses_flows_only_after_its_slots_have_moved_and_gets_some_only_after
         back.members.insert(MemberId(2), MemberEntry::new(member(MemberId(2), Member::UP), 2));
         let generation = Operation::Generation(MemberId(2), 2);
         let up = Operation::Member(MemberId(2), Some(member(MemberId(2), Member::UP)));
-        assert_eq!(plan(&new, &back), [generation, up, Operation::Slots(1, vec![slot(2)])]);
+        assert_eq!(plan(&new, &back), [generation, up, Operation::Slots(1, [slot(2)].into())]);
     }
 }
 
@@ -247,7 +252,7 @@ fn terms_are_written_before_a_slot_is_tracked() {
     let terms = Operation::Terms(1, Some(new.terms[&1]));
     let mut tracked = new.clone();
     tracked.members = old.members.clone();
-    assert_eq!(plan(&old, &tracked), [terms, Operation::Slots(0, vec![slot(TRACKED + 1)])]);
+    assert_eq!(plan(&old, &tracked), [terms, Operation::Slots(0, [slot(TRACKED + 1)].into())]);
 }
 
 #[test]

@@ -19,12 +19,14 @@ mod allocator;
 mod key;
 pub mod remember;
 pub mod schedulers;
+mod slots;
 mod stand_in;
 
 pub use allocator::{BadRange, Slots};
 pub use key::{BadSeed, RingKey};
 pub use remember::{RingMemory, Terms};
 pub use schedulers::{Candidate, MAX_TURNS, maglev};
+pub use slots::Ring;
 pub use stand_in::stand_in;
 
 #[cfg(test)]

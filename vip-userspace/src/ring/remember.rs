@@ -12,6 +12,8 @@ use vip_common::{
     tables::{OnDead, Slot},
 };
 
+use super::Ring;
+
 /// What a service says of its older flows.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Terms {
@@ -27,7 +29,7 @@ pub const GRACE: Duration = Duration::from_millis(100);
 /// The slots of one ring, and since when the tracked ones are as they are. Copies are cheap: they share.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct RingMemory {
-    slots: Arc<[Slot]>,
+    slots: Ring,
     /// For each tracked slot, and no other, when it departed or was reunited.
     since: Arc<BTreeMap<u32, Duration>>,
 }
@@ -36,21 +38,21 @@ impl RingMemory {
     /// A ring that remembers nothing: all flows of a slot belong to its owner.
     #[must_use]
     pub fn new(owners: &[MemberId]) -> Self {
-        Self { slots: owners.iter().copied().map(Slot::of).collect(), since: Arc::default() }
+        Self { slots: Ring::at_rest(owners), since: Arc::default() }
     }
 
     /// A ring as an earlier controller left it. How long its tracked slots have been so is not known: their windows
     /// start anew at `now` (rule 16).
     #[must_use]
-    pub fn adopt(slots: Arc<[Slot]>, now: Duration) -> Self {
-        let tracked = indexed(&slots).filter(|(_, slot)| slot.is_tracked());
+    pub fn adopt(slots: Ring, now: Duration) -> Self {
+        let tracked = (0..).zip(slots.iter()).filter(|(_, slot)| slot.is_tracked());
         let since = tracked.map(|(index, _)| (index, now)).collect();
         Self { slots, since: Arc::new(since) }
     }
 
-    /// The slots. The same allocation for as long as nothing changes.
+    /// The slots. The same ones for as long as nothing changes.
     #[must_use]
-    pub fn slots(&self) -> &Arc<[Slot]> {
+    pub fn slots(&self) -> &Ring {
         &self.slots
     }
 
@@ -63,7 +65,7 @@ impl RingMemory {
     /// Number of slots whose window runs.
     #[must_use]
     pub fn departed(&self) -> usize {
-        self.since.keys().filter(|index| is_departed(self.slot(**index))).count()
+        self.since.keys().filter(|index| is_departed(self.slots.slot(**index))).count()
     }
 
     /// Gives new flows to the `owners` that are wanted now, slot by slot, and keeps older ones where the rules 8 to 10
@@ -89,7 +91,12 @@ impl RingMemory {
             let new = turned(slot, *owner, is_down, terms);
             (new != slot).then_some((index, new))
         };
-        let changes: Vec<_> = indexed(&self.slots).zip(owners).filter_map(changed).collect();
+        let changes: Vec<_> = (0..).zip(self.slots.iter()).zip(owners).filter_map(changed).collect();
+        // A whole ring that begins, or comes to rest: nothing is remembered of it, slot by slot.
+        if self.since.is_empty() && changes.iter().all(|(_, new)| !new.is_tracked()) {
+            self.slots.set_owners(changes.iter().map(|(index, new)| (*index, new.current)));
+            return;
+        }
         for (index, new) in changes {
             self.replace(index, new, now);
         }
@@ -98,7 +105,7 @@ impl RingMemory {
     /// Ends the windows that are over at `now`: whoever gets the new flows of such a slot gets all (rule 11).
     pub fn settle(&mut self, now: Duration, window: Duration) {
         let over = |(index, since): (&u32, &Duration)| {
-            let slot = self.slot(*index);
+            let slot = self.slots.slot(*index);
             (is_departed(slot) && since.saturating_add(window) <= now).then_some((*index, slot.current))
         };
         let over: Vec<_> = self.since.iter().filter_map(over).collect();
@@ -111,7 +118,7 @@ impl RingMemory {
     /// reunited less than [`GRACE`] before is left to the next sweep: a packet may have written after this one looked.
     pub fn untrack(&mut self, began: Duration, held: impl Fn(u32) -> bool) {
         let free = |(index, since): (&u32, &Duration)| {
-            let slot = self.slot(*index);
+            let slot = self.slots.slot(*index);
             let is_free = !is_departed(slot) && since.saturating_add(GRACE) <= began && !held(*index);
             is_free.then_some((*index, slot.current))
         };
@@ -124,7 +131,7 @@ impl RingMemory {
     /// When the next window ends; `None` while none runs.
     #[must_use]
     pub fn deadline(&self, window: Duration) -> Option<Duration> {
-        let departed = self.since.iter().filter(|(index, _)| is_departed(self.slot(**index)));
+        let departed = self.since.iter().filter(|(index, _)| is_departed(self.slots.slot(**index)));
         departed.map(|(_, since)| since.saturating_add(window)).min()
     }
 
@@ -133,7 +140,7 @@ impl RingMemory {
     #[must_use]
     pub fn departed_from(&self, member: MemberId, window: Duration) -> (u32, Duration) {
         let its = self.since.iter().filter(|(index, _)| {
-            let slot = self.slot(**index);
+            let slot = self.slots.slot(**index);
             is_departed(slot) && slot.settled() == member
         });
         let ends = its.map(|(_, since)| since.saturating_add(window));
@@ -142,26 +149,28 @@ impl RingMemory {
 
     /// Takes the slots as they were `found` to be, where that is not as they should be: a window that nobody was waiting
     /// for starts at `now`.
-    pub fn correct(&mut self, found: &Arc<[Slot]>, now: Duration) {
+    pub fn correct(&mut self, found: &Ring, now: Duration) {
         if found.len() != self.slots.len() {
-            *self = Self::adopt(Arc::clone(found), now);
+            *self = Self::adopt(found.clone(), now);
             return;
         }
-        let other =
-            |((index, slot), found): ((u32, Slot), &Slot)| (slot != *found).then_some((index, *found));
-        let others: Vec<_> = indexed(&self.slots).zip(found.iter()).filter_map(other).collect();
+        let other = |((index, slot), found): ((u32, Slot), Slot)| (slot != found).then_some((index, found));
+        let others: Vec<_> = (0..).zip(self.slots.iter()).zip(found.iter()).filter_map(other).collect();
         for (index, found) in others {
             self.replace(index, found, now);
         }
     }
 
-    fn slot(&self, index: u32) -> Slot {
-        self.slots[index as usize]
+    /// Whether the older flows of a slot are a member's that does not get its new ones.
+    #[must_use]
+    pub fn remembers(&self, member: MemberId) -> bool {
+        self.since.keys().any(|index| self.slots.slot(*index).settled() == member)
     }
 
     /// Writes a slot. A window that runs goes on unless the member that it is for has changed.
     fn replace(&mut self, index: u32, new: Slot, now: Duration) {
-        let old = std::mem::replace(&mut Arc::make_mut(&mut self.slots)[index as usize], new);
+        let old = self.slots.slot(index);
+        self.slots.set(index, new);
         let since = Arc::make_mut(&mut self.since);
         let goes_on = is_departed(old) && is_departed(new) && old.settled() == new.settled();
         if !new.is_tracked() {
@@ -196,10 +205,6 @@ fn turned(slot: Slot, owner: MemberId, is_down: impl Fn(MemberId) -> bool, terms
 
 fn is_departed(slot: Slot) -> bool {
     slot.current != slot.settled()
-}
-
-fn indexed(slots: &[Slot]) -> impl Iterator<Item = (u32, Slot)> {
-    (0..).zip(slots.iter().copied())
 }
 
 #[cfg(test)]

@@ -25,6 +25,9 @@ pub fn stand_in(
     key: &RingKey,
 ) -> Vec<Option<usize>> {
     let heirs = Heirs::new(members, parts, key);
+    if heirs.is_empty() {
+        return vec![None; base.len()];
+    }
     let has = |owner: &usize, slot: u32| match parts.get(*owner) {
         None | Some(&Part::NONE) => false,
         Some(&Part::ALL) => true,
@@ -81,6 +84,10 @@ impl Heirs {
                 .collect(),
         };
         Self(heirs.chunk_by(|one, other| one.0 == other.0).map(class).collect())
+    }
+
+    fn is_empty(&self) -> bool {
+        self.0.is_empty()
     }
 
     /// The member that stands in at the slot with this hash: its `owner` only if there is nobody else.

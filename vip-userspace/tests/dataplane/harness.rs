@@ -135,7 +135,7 @@ pub(crate) fn tables() -> Tables {
             (5000, slots(MAX_TURNS, 1)),
         ]
         .into(),
-        members: [1, 2, 19, 20].map(entry).into(),
+        members: [1, 2, 19, 20].map(entry).into_iter().collect(),
         egresses: [(EgressId(255), Egress::untouched(9, [2, 0, 0, 0, 1, 1]))].into(),
         stations: [([2, 0, 0, 0, 0, 1], Station { member: MemberId(1), flags: Station::DIRECTOR })].into(),
         terms: [(2, terms), (3, Terms { always: 0, ..terms })].into(),

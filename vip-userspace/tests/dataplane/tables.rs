@@ -40,7 +40,7 @@ fn what_is_beyond_the_capacity_is_refused_by_the_tables_name() {
         let mut dataplane = open(places);
         assert_eq!(dataplane.capacity(), CAPACITY);
         let cases = [
-            (Operation::Slots(9999, vec![Slot::of(MemberId(1)); 2]), names::RINGS),
+            (Operation::Slots(9999, [Slot::of(MemberId(1)); 2].into()), names::RINGS),
             (Operation::Member(MemberId(21), None), names::MEMBERS),
             (Operation::Generation(MemberId(21), 1), names::MEMBERS),
             (Operation::Terms(6, None), names::TERMS),

@@ -31,7 +31,7 @@ fn story_with(capacity: Capacity, change: impl FnOnce(&mut Service)) -> Story {
         intent.add_backend(backend(n)).expect("a backend");
     }
     intent.add_service(service).expect("a service");
-    let world = World { intent, ..World::default() };
+    let world = World { intent: intent.into(), ..World::default() };
     let controller = begin(&dataplane, world, &Default::default(), capacity);
     let mut story = Story { dataplane, controller, seconds: 0 };
     for n in 1..=5 {

@@ -10,14 +10,14 @@ use aya::util::nr_cpus;
 use bytemuck::cast;
 use vip_common::{
     FlowKey, MemberId,
-    tables::{InsertCount, Member, MemberCount, Slot, Sweep, Terms, names},
+    tables::{InsertCount, Member, MemberCount, Sweep, Terms, names},
 };
 
 use self::entries::{Prefix, Value, bytes, put, put_wide, size_of_table, station_key, store, words};
 pub(super) use self::entries::{failed, typed};
 pub use self::flows::FlowEntries;
 use super::{Capacity, error::DataplaneError, mapping::Words};
-use crate::plan::Operation;
+use crate::{plan::Operation, ring::Ring};
 
 type Result<T> = std::result::Result<T, DataplaneError>;
 
@@ -156,9 +156,9 @@ impl Maps {
         store(names::TERMS, &mut self.terms, index, allowance)
     }
 
-    fn write_slots(&mut self, first: u32, slots: &[Slot]) -> Result<()> {
-        for (index, slot) in (first..).zip(slots) {
-            store(names::RINGS, &mut self.rings, index, cast(*slot))?;
+    fn write_slots(&mut self, first: u32, slots: &Ring) -> Result<()> {
+        for (index, slot) in (first..).zip(slots.iter()) {
+            store(names::RINGS, &mut self.rings, index, cast(slot))?;
         }
         Ok(())
     }

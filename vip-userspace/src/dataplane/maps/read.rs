@@ -1,6 +1,6 @@
 //! What the tables hold, and what packets have left in them.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::collections::BTreeMap;
 
 use aya::maps::{MapData, PerCpuArray};
 use bytemuck::Zeroable as _;
@@ -16,6 +16,7 @@ use super::{
 use crate::{
     dataplane::{Counts, FlowCounts, Swept, error::DataplaneError, mapping::Words},
     plan::Tables,
+    ring::Ring,
 };
 
 impl Maps {
@@ -40,7 +41,7 @@ impl Maps {
         Ok(tables)
     }
 
-    fn ring(&self, (first, len): (u32, u32)) -> Result<(u32, Arc<[Slot]>)> {
+    fn ring(&self, (first, len): (u32, u32)) -> Result<(u32, Ring)> {
         let room = self.rings.len();
         let end = first.checked_add(len).filter(|end| *end <= room).ok_or_else(|| {
             let table = names::RINGS;
@@ -49,7 +50,7 @@ impl Maps {
             ))
         })?;
         let slots = (first..end).filter_map(|index| self.rings.get(index));
-        Ok((first, slots.map(bytemuck::cast).collect()))
+        Ok((first, slots.map(bytemuck::cast::<u64, Slot>).collect()))
     }
 
     pub(super) fn read_egresses(&self) -> Result<BTreeMap<EgressId, Egress>> {

@@ -1,7 +1,7 @@
 //! What the tables hold that nobody here has written, part by part: what is compared is memory and small tables, so that
 //! it can be done every second. It writes nothing.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::collections::BTreeMap;
 
 use bytemuck::{Pod, cast};
 use vip_common::{
@@ -16,6 +16,7 @@ use super::{
 use crate::{
     dataplane::mapping::Words,
     plan::{Operation, Tables},
+    ring::Ring,
 };
 
 impl Maps {
@@ -113,19 +114,19 @@ impl Maps {
     }
 
     /// The stretches of a ring in which every slot is another.
-    fn stray_slots(&self, first: u32, slots: &Arc<[Slot]>) -> Vec<Operation> {
+    fn stray_slots(&self, first: u32, slots: &Ring) -> Vec<Operation> {
         let mut runs: Vec<(u32, Vec<Slot>)> = Vec::new();
         for (index, slot) in (first..).zip(slots.iter()) {
             // Past the end nothing can be put right, and nothing was written.
-            if self.rings.get(index).is_none_or(|word| word == cast::<_, u64>(*slot)) {
+            if self.rings.get(index).is_none_or(|word| word == cast::<_, u64>(slot)) {
                 continue;
             }
             match runs.last_mut() {
-                Some((start, run)) if (*start..).nth(run.len()) == Some(index) => run.push(*slot),
-                _ => runs.push((index, vec![*slot])),
+                Some((start, run)) if (*start..).nth(run.len()) == Some(index) => run.push(slot),
+                _ => runs.push((index, vec![slot])),
             }
         }
-        runs.into_iter().map(|(start, run)| Operation::Slots(start, run)).collect()
+        runs.into_iter().map(|(start, run)| Operation::Slots(start, run.into())).collect()
     }
 }
 

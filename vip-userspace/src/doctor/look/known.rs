@@ -14,7 +14,7 @@ use crate::{
     control::{Code, Refused, Status, client::Client},
     controller::{Memory, read_config},
     dataplane::{self, Inspection},
-    model::Mac,
+    model::{Intent, Mac},
     places::{CONFIG, Instance, Places},
 };
 
@@ -123,7 +123,7 @@ fn from_pins(places: &Places, pinned: &Inspection) -> Option<Config> {
     let ports = pinned.interfaces.iter().filter(|one| is_port(one.ifindex));
     Some(Config {
         interfaces: ports.filter_map(|one| one.name.clone()).collect(),
-        intent: labels.intent,
+        intent: Intent::clone(&labels.intent),
         ..Config::empty()
     })
 }

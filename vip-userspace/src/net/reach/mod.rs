@@ -16,7 +16,7 @@ use std::{
 };
 
 use log::warn;
-use rustix::net::{SendFlags, send};
+use rustix::net::{SendFlags, send, sockopt::set_socket_recv_buffer_size_force};
 use socket2::SockFilter;
 use tokio::{
     net::UdpSocket,
@@ -37,6 +37,8 @@ use crate::model::Mac;
 const PACE: Duration = Duration::from_millis(5);
 /// Findings and answers that wait for who reads them.
 const WAITING: usize = 1024;
+/// Bytes of answers that wait in the kernel: those of a few thousand neighbours, should they all come at once.
+const ROOM: usize = 8 << 20;
 /// An answer is no longer: an advertisement with options.
 const LONGEST: usize = 128;
 
@@ -185,6 +187,7 @@ impl Link {
         let mut link = Self { sockets: Vec::new(), readers: Vec::new() };
         for (kind, filter) in [(libc::ETH_P_ARP, ARP_REPLIES), (libc::ETH_P_IPV6, ADVERTISEMENTS)] {
             let socket = Arc::new(listen(kind, &filter, &address)?);
+            set_socket_recv_buffer_size_force(&socket, ROOM)?;
             let reader = tokio::spawn(hear(ifindex, Arc::clone(&socket), heard.clone()));
             link.readers.push(reader.abort_handle());
             link.sockets.push(socket);

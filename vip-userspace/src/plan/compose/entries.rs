@@ -5,9 +5,9 @@ use std::{collections::BTreeMap, net::IpAddr};
 use bytemuck::Zeroable as _;
 use vip_common::tables::{OnDead as OnDeadEntry, Service as ServiceEntry};
 
-use super::Tables;
+use super::{Tables, whole::Contribution};
 use crate::{
-    model::{Answer, Echo, Fragments, Place, Ports, Protocol, Role, Service, Standing, Ttl, World},
+    model::{Answer, Echo, Fragments, Ports, Protocol, Role, Service, Ttl, World},
     plan::{addresses, numbers::Places},
 };
 
@@ -26,17 +26,16 @@ impl<'a> Entries<'a> {
     pub(super) fn add(
         &mut self,
         service: &'a Service,
-        standings: &[Standing],
+        contribution: &Contribution,
         (places, turns): (Places, Option<u32>),
         has_peers: bool,
     ) {
-        let here = standings.iter().any(|standing| standing.place() == Some(Place::Here));
         let flags = [
             (service.ttl == Ttl::Keep, ServiceEntry::KEEP_TTL),
             (service.fragments == Fragments::Addresses, ServiceEntry::BY_ADDRESSES),
             (service.no_backend == Answer::Reset, ServiceEntry::RESETS),
             (has_peers, ServiceEntry::PEERS),
-            (here, ServiceEntry::HERE),
+            (contribution.is_here, ServiceEntry::HERE),
         ];
         let mut entry = ServiceEntry {
             ring_first: places.ring.first,
@@ -55,7 +54,7 @@ impl<'a> Entries<'a> {
             // Without a director among the members the service's own ring spares them all.
             entry.peers_first = places.peers.unwrap_or(places.ring.first);
         }
-        let has_eligible = standings.iter().any(Standing::is_eligible);
+        let has_eligible = contribution.has_eligible;
         self.0.entry(service.address.vip).or_default().push(One { service, entry, has_eligible });
     }
 

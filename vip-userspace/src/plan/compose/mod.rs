@@ -5,23 +5,26 @@ mod members;
 mod ring;
 #[cfg(test)]
 mod tests;
+mod whole;
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
+use bytemuck::Zeroable as _;
 use vip_common::{
     MemberId,
-    tables::{Port, TICK_BITS, Terms as TermsEntry},
+    tables::{Port, Station, TICK_BITS, Terms as TermsEntry},
 };
 
 use self::{
     entries::Entries,
     members::Members,
-    ring::{Recipe, ServiceRing},
+    ring::{Ingredient, Recipe, ServiceRing},
+    whole::Whole,
 };
 use super::{Budget, Numbers, Shares, Tables, addresses};
 use crate::{
-    model::{MemberKey, OnDead, Part, Service, ServiceName, Standing, World},
-    ring::{RingKey, RingMemory, Terms},
+    model::{Judgement, MemberKey, OnDead, Part, Service, ServiceName, Standing, Touched, World},
+    ring::{Ring, RingKey, RingMemory, Terms},
 };
 
 /// Composes tables, and remembers what the slots of each service remember. Copies are cheap.
@@ -34,13 +37,36 @@ pub struct Composer {
     /// How long services wait with their first ring, for members that are not known yet.
     beginnings: BTreeMap<ServiceName, Duration>,
     budget: Budget,
+    /// Rings of nobody's slots, by their size.
+    blanks: BTreeMap<u32, Ring>,
+    whole: Whole,
+    /// The world that was looked at last. `None`: all is to be looked at.
+    seen: Option<World>,
+    /// The services that something has changed for since then.
+    stale: Touched,
+    /// The services that were looked at since somebody asked.
+    touched: Touched,
+    /// How often a service was looked at.
+    looked: u64,
 }
 
 impl Composer {
     /// Rings and flow hash are made with `key`.
     #[must_use]
     pub fn new(key: RingKey, budget: Budget) -> Self {
-        Self { key, rings: BTreeMap::new(), found: BTreeMap::new(), beginnings: BTreeMap::new(), budget }
+        Self {
+            key,
+            rings: BTreeMap::new(),
+            found: BTreeMap::new(),
+            beginnings: BTreeMap::new(),
+            budget,
+            blanks: BTreeMap::new(),
+            whole: Whole::default(),
+            seen: None,
+            stale: Touched::All,
+            touched: Touched::default(),
+            looked: 0,
+        }
     }
 
     /// Makes rings and flow hash with another key. Where it is another, nothing of what slots remember tells of any flow
@@ -50,11 +76,13 @@ impl Composer {
             self.key = key;
             self.rings.clear();
             self.found.clear();
+            self.seen = None;
         }
     }
 
     /// Takes over what the slots of published tables remember; their windows start anew at `now`.
     pub fn adopt(&mut self, published: &Tables, numbers: &Numbers, now: Duration) {
+        self.seen = None;
         for (name, places) in numbers.places() {
             let ring = published.rings.get(&places.ring.first);
             if let Some(ring) = ring.filter(|ring| ring.len() == places.ring.size as usize) {
@@ -66,6 +94,7 @@ impl Composer {
     /// Takes the slots as they are `published`, after that did not go as it should: what then follows is composed from
     /// what packets have met.
     pub fn repair(&mut self, published: &Tables, numbers: &Numbers, now: Duration) {
+        self.seen = None;
         for (name, ring) in &mut self.rings {
             let places = numbers.places_of(name);
             if let Some(found) = places.and_then(|places| published.rings.get(&places.ring.first)) {
@@ -75,7 +104,8 @@ impl Composer {
     }
 
     /// The tables that `world` asks for at `now`, in place of those that are `published`. Services and members without a
-    /// number are left out.
+    /// number are left out. Only services that something has changed for since the last time are looked at; so `published`
+    /// is what was composed then, unless [`repair`](Self::repair) was told otherwise.
     pub fn compose(
         &mut self,
         world: &World,
@@ -89,33 +119,89 @@ impl Composer {
         self.rings.retain(|name, _| services.contains_key(name));
         self.found.retain(|name, _| services.contains_key(name));
         self.beginnings.retain(|name, _| services.contains_key(name));
-        let mut members = Members::new(world, numbers, published, &mut tables);
-        let mut entries = Entries::default();
+        self.look(world, published);
+        let mut members = Members::new(world, numbers, published);
+        tables.egresses = members.ports();
         for service in services.values() {
-            let Some(places) = members.numbers.places_of(&service.name) else { continue };
-            let standings = world.standings(service);
-            let mut ingredients = members.add(service, &standings, &world.parts(service, &standings, now));
-            if self.waits(service, &standings, now) {
-                ingredients.iter_mut().for_each(|member| member.part = Part::NONE);
+            if self.is_stale(service) {
+                self.look_at(service, &mut members, now);
             }
-            let has_peers = !world.peers.is_empty() || ingredients.iter().any(|member| member.is_director);
-            let recipe = Recipe {
-                scheduler: service.scheduler,
-                size: places.ring.size,
-                terms: Terms { on_dead: service.on_dead.into(), window: service.window() },
-                members: ingredients,
-                spares_directors: has_peers && places.peers.is_some(),
-            };
-            self.follow(&service.name, recipe, now);
-            entries.add(service, &standings, (places, self.turns(&service.name)), has_peers);
         }
-        members.add_stations(&world.peers);
-        members.keep_named(|id| self.rings.values().any(|ring| ring.names(id)));
+        self.rings.values_mut().for_each(|ring| ring.settle(now));
+        let Self { whole, rings, .. } = self;
+        whole.forget(published, &mut tables, |id| rings.values().any(|ring| ring.names(id)));
+        whole.enter(&mut tables);
+        add_peers(world, &mut tables);
         self.add_slots(&mut tables, numbers);
         self.add_terms(world, numbers, &mut tables);
-        entries.enter(world, &mut tables);
+        self.add_entries(world, numbers, &mut tables);
         add_own_addresses(world, &mut tables);
         tables
+    }
+
+    /// The services that were looked at since the last call.
+    pub fn take_touched(&mut self) -> Touched {
+        std::mem::take(&mut self.touched)
+    }
+
+    /// How the members of a service stood when it was looked at last.
+    #[must_use]
+    pub fn judged(&self, service: &ServiceName) -> Option<&Arc<Judgement>> {
+        self.whole.of(service).map(|its| &its.judged)
+    }
+
+    /// How often a service was looked at since the composer's beginning.
+    #[must_use]
+    pub fn looked(&self) -> u64 {
+        self.looked
+    }
+
+    /// Sees what has changed since the last time.
+    fn look(&mut self, world: &World, published: &Tables) {
+        self.stale = match &self.seen {
+            Some(seen) => world.touched_since(seen),
+            None => {
+                self.whole = Whole::new(published);
+                Touched::All
+            }
+        };
+        self.touched.add(self.stale.clone());
+        self.seen = Some(world.clone());
+        self.whole.retain(|name| world.intent.services().contains_key(name));
+    }
+
+    /// Whether anything may have changed for a service: in the world, or by time alone.
+    fn is_stale(&self, service: &Service) -> bool {
+        let name = &service.name;
+        service.slow_start.is_some() || self.beginnings.contains_key(name) || self.stale.contains(name)
+    }
+
+    fn look_at(&mut self, service: &Service, members: &mut Members<'_>, now: Duration) {
+        self.looked += 1;
+        let Some(places) = members.numbers.places_of(&service.name) else {
+            return self.whole.put(&service.name, None);
+        };
+        let world = members.world;
+        let judged = world.judge(service);
+        let parts = world.parts(service, &judged.standings, now);
+        let waits = self.waits(service, &judged.standings, now);
+        let (contribution, mut ingredients) = members.of(service, judged, &parts);
+        self.whole.put(&service.name, Some(contribution));
+        if waits {
+            // There are no flows yet whose owner could be dead.
+            for member in &mut ingredients {
+                *member = Ingredient { part: Part::NONE, is_alive: false, ..*member };
+            }
+        }
+        let has_peers = !world.peers.is_empty() || ingredients.iter().any(|member| member.is_director);
+        let recipe = Recipe {
+            scheduler: service.scheduler,
+            size: places.ring.size,
+            terms: Terms { on_dead: service.on_dead.into(), window: service.window() },
+            members: ingredients,
+            spares_directors: has_peers && places.peers.is_some(),
+        };
+        self.follow(&service.name, recipe, now);
     }
 
     /// Stops tracking the slots that a sweep, begun at `began`, did not find held; `held` is asked for indices in `RINGS`.
@@ -180,10 +266,16 @@ impl Composer {
                 ring.follow(recipe, &self.key, now);
             }
             None => {
-                let found = self.found.remove(name);
-                self.rings.insert(name.clone(), ServiceRing::new(recipe, found, &self.key, now));
+                let memory = self.found.remove(name).unwrap_or_else(|| self.blank(recipe.size, now));
+                self.rings.insert(name.clone(), ServiceRing::new(recipe, memory, &self.key, now));
             }
         }
+    }
+
+    /// A ring of nobody's slots: all of a size are the same, until they get owners.
+    fn blank(&mut self, size: u32, now: Duration) -> RingMemory {
+        let blank = || Ring::at_rest(&vec![MemberId::NOBODY; size as usize]);
+        RingMemory::adopt(self.blanks.entry(size).or_insert_with(blank).clone(), now)
     }
 
     fn add_slots(&self, tables: &mut Tables, numbers: &Numbers) {
@@ -228,6 +320,18 @@ impl Composer {
         }
     }
 
+    fn add_entries(&self, world: &World, numbers: &Numbers, tables: &mut Tables) {
+        let mut entries = Entries::default();
+        for service in world.intent.services().values() {
+            let name = &service.name;
+            let (Some(places), Some(its)) = (numbers.places_of(name), self.whole.of(name)) else { continue };
+            let has_peers =
+                !world.peers.is_empty() || self.rings.get(name).is_some_and(ServiceRing::has_directors);
+            entries.add(service, its, (places, self.turns(name)), has_peers);
+        }
+        entries.enter(world, tables);
+    }
+
     /// How many turns the order of a service has, where it has one.
     fn turns(&self, name: &ServiceName) -> Option<u32> {
         self.rings.get(name)?.turns().map(|turns| turns.size)
@@ -249,6 +353,14 @@ fn add_ports(world: &World, tables: &mut Tables) {
             (false, false) => continue,
         };
         tables.ports.insert(*ifindex, Port { mac: link.mac.0, router, flags });
+    }
+}
+
+/// Other directors, by their MACs.
+fn add_peers(world: &World, tables: &mut Tables) {
+    for peer in &world.peers {
+        let station = tables.stations.entry(peer.0).or_insert_with(Station::zeroed);
+        station.flags |= Station::DIRECTOR;
     }
 }
 

@@ -1,13 +1,17 @@
 //! The slots of one service: its ring with all that it remembers, its turns, its ring for peers. Made anew only as far as
 //! what they are made from has changed. It knows members as places in a list, and nothing of MACs and interfaces.
 
-use std::{collections::BTreeSet, sync::Arc, time::Duration};
+use std::{
+    collections::{BTreeSet, HashMap},
+    sync::Arc,
+    time::Duration,
+};
 
 use vip_common::{MemberId, tables::Slot};
 
 use crate::{
     model::{Part, Scheduler},
-    ring::{Candidate, MAX_TURNS, RingKey, RingMemory, Terms, stand_in},
+    ring::{Candidate, MAX_TURNS, Ring, RingKey, RingMemory, Terms, stand_in},
 };
 
 /// What a service's slots are made from.
@@ -43,18 +47,29 @@ impl Ingredient {
 #[derive(Clone, Debug)]
 pub(super) struct ServiceRing {
     recipe: Arc<Recipe>,
-    /// The owners while everybody lives, as places in the recipe's members.
-    base: Arc<[Option<usize>]>,
+    base: Base,
     memory: RingMemory,
     turns: Option<Turns>,
-    peers: Option<Arc<[Slot]>>,
-    /// Everybody whom a slot names.
-    named: Arc<BTreeSet<MemberId>>,
+    peers: Option<Ring>,
     /// When the next window ends.
     deadline: Option<Duration>,
     /// The slots are not what the recipe makes: they were found otherwise.
     is_stale: bool,
 }
+
+/// The owners while everybody lives.
+#[derive(Clone, Debug)]
+enum Base {
+    /// Nobody has asked yet: nobody gets new flows.
+    Unknown,
+    /// Those that the slots have, which is so nearly always: they are not kept twice.
+    AtRest,
+    /// These, as places in the recipe's members, [`NO_PLACE`] for nobody.
+    Kept(Arc<[u32]>),
+}
+
+/// In a base: the place of nobody.
+const NO_PLACE: u32 = u32::MAX;
 
 /// An order of turns, in slots of its own.
 #[derive(Clone, Debug)]
@@ -62,27 +77,23 @@ pub(super) struct Turns {
     /// Turns until the order begins anew: whole rounds, as many as there is room for.
     pub(super) size: u32,
     /// All [`MAX_TURNS`] slots: whoever still counts by an older size finds members too.
-    pub(super) slots: Arc<[Slot]>,
+    pub(super) slots: Ring,
 }
 
 impl ServiceRing {
-    /// Slots of a service that has none yet; or those that an earlier controller left, as `found`.
-    pub(super) fn new(recipe: Recipe, found: Option<RingMemory>, key: &RingKey, now: Duration) -> Self {
-        let base = base(&recipe, key);
-        let owners = owners(&recipe, &base, key);
-        let mut memory = found.unwrap_or_else(|| RingMemory::new(&owners));
-        turn(&mut memory, &owners, &recipe, now);
-        Self {
-            peers: peers(&recipe, &base, key),
-            base,
+    /// Slots of a service that go on from those that it has: nobody's, or what an earlier controller left.
+    pub(super) fn new(recipe: Recipe, memory: RingMemory, key: &RingKey, now: Duration) -> Self {
+        let mut ring = Self {
             memory,
-            turns: turns(&recipe),
-            recipe: Arc::new(recipe),
-            named: Arc::default(),
+            recipe: Arc::new(recipe.clone()),
+            base: Base::Unknown,
+            turns: None,
+            peers: None,
             deadline: None,
-            is_stale: false,
-        }
-        .looked_over()
+            is_stale: true,
+        };
+        ring.follow(recipe, key, now);
+        ring
     }
 
     /// Follows a change of what the slots are made from.
@@ -90,24 +101,47 @@ impl ServiceRing {
         if *self.recipe == recipe && !self.is_stale {
             return;
         }
-        let candidates = |recipe: &Recipe| recipe.members.iter().map(|one| one.candidate).collect::<Vec<_>>();
         let is_alike = self.recipe.scheduler == recipe.scheduler
             && self.recipe.size == recipe.size
             && candidates(&self.recipe) == candidates(&recipe);
-        if !is_alike {
-            self.base = base(&recipe, key);
-        }
-        let owners = owners(&recipe, &self.base, key);
+        let is_needed = recipe.members.iter().any(|member| member.part.is_some());
+        let known = if is_alike { self.known_base() } else { None };
+        // Where nobody gets new flows, a ring that is not known need not be made yet.
+        let base = known.or_else(|| is_needed.then(|| base(&recipe, key)));
+        let owners = match &base {
+            Some(base) => owners(&recipe, base, key),
+            None => vec![MemberId::NOBODY; recipe.size as usize],
+        };
         turn(&mut self.memory, &owners, &recipe, now);
         self.turns = turns(&recipe);
-        self.peers = peers(&recipe, &self.base, key);
+        self.peers = peers(&recipe, base.as_deref(), key);
+        self.base = base.map_or(Base::Unknown, |base| beside(&base, &owners, &recipe));
+        self.deadline = self.memory.deadline(recipe.terms.window);
         self.recipe = Arc::new(recipe);
         self.is_stale = false;
-        *self = self.clone().looked_over();
+    }
+
+    /// The owners while everybody lives, if somebody has asked for them before.
+    fn known_base(&self) -> Option<Vec<Option<usize>>> {
+        match &self.base {
+            Base::Unknown => None,
+            Base::Kept(places) => {
+                let place = |place: &u32| (*place != NO_PLACE).then_some(*place as usize);
+                Some(places.iter().map(place).collect())
+            }
+            Base::AtRest => {
+                let members = self.recipe.members.iter().enumerate();
+                let places: HashMap<_, _> = members.map(|(place, member)| (member.id, place)).collect();
+                Some(self.memory.slots().owners().iter().map(|owner| places.get(owner).copied()).collect())
+            }
+        }
     }
 
     /// Takes the slots as they were found: they were not published as they should have been.
-    pub(super) fn correct(&mut self, found: &Arc<[Slot]>, now: Duration) {
+    pub(super) fn correct(&mut self, found: &Ring, now: Duration) {
+        if let Some(base) = self.known_base() {
+            self.base = Base::Kept(packed(&base));
+        }
         self.memory.correct(found, now);
         self.is_stale = true;
     }
@@ -116,7 +150,7 @@ impl ServiceRing {
     pub(super) fn settle(&mut self, now: Duration) {
         if self.deadline.is_some_and(|deadline| deadline <= now) {
             self.memory.settle(now, self.recipe.terms.window);
-            *self = self.clone().looked_over();
+            self.deadline = self.memory.deadline(self.recipe.terms.window);
         }
     }
 
@@ -134,12 +168,18 @@ impl ServiceRing {
         self.turns.as_ref()
     }
 
-    pub(super) fn peers(&self) -> Option<&Arc<[Slot]>> {
+    pub(super) fn peers(&self) -> Option<&Ring> {
         self.peers.as_ref()
     }
 
+    /// Whether a slot names somebody. New flows go to nobody who is no member.
     pub(super) fn names(&self, id: MemberId) -> bool {
-        self.named.contains(&id)
+        self.recipe.members.iter().any(|member| member.id == id) || self.memory.remembers(id)
+    }
+
+    /// Whether some member is a director.
+    pub(super) fn has_directors(&self) -> bool {
+        self.recipe.members.iter().any(|member| member.is_director)
     }
 
     /// The window of the service.
@@ -151,32 +191,25 @@ impl ServiceRing {
     pub(super) fn tracks(&self) -> bool {
         self.turns.is_some() || self.memory.tracked() > 0
     }
-
-    fn looked_over(mut self) -> Self {
-        let turns = self.turns.iter().flat_map(|turns| turns.slots.iter());
-        let all =
-            self.memory.slots().iter().chain(turns).chain(self.peers.iter().flat_map(|peers| peers.iter()));
-        let mut named = BTreeSet::new();
-        let mut last = Slot::of(MemberId::NOBODY);
-        for slot in all.filter(|slot| **slot != Slot::of(MemberId::NOBODY)) {
-            // Runs are common, and looking into the set is not free.
-            if *slot != last {
-                named.extend([slot.current, slot.settled()]);
-                last = *slot;
-            }
-        }
-        self.named = Arc::new(named);
-        self.deadline = self.memory.deadline(self.recipe.terms.window);
-        self
-    }
 }
 
 fn candidates(recipe: &Recipe) -> Vec<Candidate> {
     recipe.members.iter().map(|member| member.candidate).collect()
 }
 
-fn base(recipe: &Recipe, key: &RingKey) -> Arc<[Option<usize>]> {
-    recipe.scheduler.ring(&candidates(recipe), recipe.size, key).into()
+fn base(recipe: &Recipe, key: &RingKey) -> Vec<Option<usize>> {
+    recipe.scheduler.ring(&candidates(recipe), recipe.size, key)
+}
+
+/// How a base is kept beside the slots: not at all if these have just its owners.
+fn beside(base: &[Option<usize>], owners: &[MemberId], recipe: &Recipe) -> Base {
+    let at_rest = base.iter().zip(owners).all(|(place, owner)| id(recipe, *place) == *owner);
+    if at_rest { Base::AtRest } else { Base::Kept(packed(base)) }
+}
+
+fn packed(base: &[Option<usize>]) -> Arc<[u32]> {
+    let place = |place: &Option<usize>| place.and_then(|place| u32::try_from(place).ok()).unwrap_or(NO_PLACE);
+    base.iter().map(place).collect()
 }
 
 fn owners(recipe: &Recipe, base: &[Option<usize>], key: &RingKey) -> Vec<MemberId> {
@@ -204,10 +237,13 @@ fn turns(recipe: &Recipe) -> Option<Turns> {
 }
 
 /// The ring for packets from another director: nothing of it is remembered, since nobody but that director chose.
-fn peers(recipe: &Recipe, base: &[Option<usize>], key: &RingKey) -> Option<Arc<[Slot]>> {
+fn peers(recipe: &Recipe, base: Option<&[Option<usize>]>, key: &RingKey) -> Option<Ring> {
     if !recipe.spares_directors {
         return None;
     }
+    let Some(base) = base else {
+        return Some(Ring::at_rest(&vec![MemberId::NOBODY; recipe.size as usize]));
+    };
     let part = |member: &Ingredient| if member.is_director { Part::NONE } else { member.part };
     let others: Vec<_> = recipe.members.iter().map(part).collect();
     let owners = stand_in(base, &candidates(recipe), &others, key);

@@ -117,7 +117,7 @@ fn ids_that_an_entry_still_has_are_given_to_nobody() {
     let mut tables = published(&numbers, &intent);
     let down = MemberEntry::new(Entry { state: Entry::DOWN, ..Entry::zeroed() }, 2);
     let free = MemberEntry::new(Entry::zeroed(), 3);
-    tables.members = [(MemberId(1), down), (MemberId(2), down), (MemberId(3), free)].into();
+    tables.members = [(MemberId(1), down), (MemberId(2), down), (MemberId(3), free)].into_iter().collect();
     intent.add_member(&name, Member::new(backend(2).name)).expect("no member");
     numbers.assign(&intent, &tables).expect("room");
     assert_eq!(numbers.member(&(name.clone(), backend(2).name)), Some(MemberId(3)));

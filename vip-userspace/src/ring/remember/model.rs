@@ -129,7 +129,7 @@ proptest! {
                     plain.iter_mut().zip(held).for_each(|(plain, held)| plain.untrack(now, held));
                 }
                 Step::Adopt => {
-                    ring = RingMemory::adopt(ring.slots().iter().copied().collect(), time);
+                    ring = RingMemory::adopt(ring.slots().clone(), time);
                     for plain in &mut plain {
                         plain.departed = plain.departed.map(|_| now);
                         plain.reunited = plain.reunited.map(|_| now);
@@ -137,7 +137,7 @@ proptest! {
                 }
                 Step::Wait(seconds) => now += seconds,
             }
-            prop_assert_eq!(ring.slots().to_vec(), plain.map(|plain| plain.slot()).to_vec());
+            prop_assert_eq!(ring.slots().iter().collect::<Vec<_>>(), plain.map(|plain| plain.slot()).to_vec());
             let deadline = plain.iter().filter_map(|plain| plain.departed).min();
             let deadline = deadline.map(|departed| Duration::from_secs(departed + window));
             prop_assert_eq!(ring.deadline(terms.window), deadline);

@@ -57,8 +57,8 @@ impl One {
     }
 
     fn slot(&self) -> Slot {
-        assert_eq!(self.ring.tracked(), usize::from(self.ring.slots()[0].is_tracked()));
-        self.ring.slots()[0]
+        assert_eq!(self.ring.tracked(), usize::from(self.ring.slots().slot(0).is_tracked()));
+        self.ring.slots().slot(0)
     }
 }
 
@@ -199,14 +199,14 @@ fn rule_14_whom_a_slot_names_is_known_until_it_has_forgotten() {
 
 #[test]
 fn rule_16_an_adopted_window_starts_anew() {
-    let slots: Arc<[Slot]> = [Slot::of(A), Slot::tracked(B, A), Slot::tracked(C, C)].into();
-    let mut ring = RingMemory::adopt(Arc::clone(&slots), seconds(1000));
-    assert!(Arc::ptr_eq(ring.slots(), &slots));
+    let slots = Ring::from([Slot::of(A), Slot::tracked(B, A), Slot::tracked(C, C)]);
+    let mut ring = RingMemory::adopt(slots.clone(), seconds(1000));
+    assert!(ring.slots().is_same(&slots));
     assert_eq!((ring.tracked(), ring.departed(), ring.deadline(WINDOW)), (2, 1, Some(seconds(1120))));
     ring.untrack(seconds(1010), |_| false);
-    assert_eq!(ring.slots()[..], [Slot::of(A), Slot::tracked(B, A), Slot::of(C)]);
+    assert_eq!(*ring.slots(), [Slot::of(A), Slot::tracked(B, A), Slot::of(C)].into());
     ring.settle(seconds(1120), WINDOW);
-    assert_eq!(ring.slots()[1], Slot::tracked(B, B));
+    assert_eq!(ring.slots().slot(1), Slot::tracked(B, B));
 }
 
 #[test]
@@ -214,23 +214,23 @@ fn slots_that_are_found_otherwise_are_taken_as_they_are_and_the_others_keep_thei
     let terms = Terms { on_dead: OnDead::Move, window: WINDOW };
     let mut ring = RingMemory::new(&[A, A, A]);
     ring.turn(&[B, A, A], |_| false, terms, seconds(10));
-    let found = [ring.slots()[0], Slot::tracked(C, A), Slot::of(B)];
+    let found = [ring.slots().slot(0), Slot::tracked(C, A), Slot::of(B)];
     ring.correct(&found.into(), seconds(50));
-    assert_eq!((ring.slots()[..] == found, ring.tracked()), (true, 2));
+    assert_eq!((*ring.slots() == found.into(), ring.tracked()), (true, 2));
     ring.settle(seconds(130), WINDOW);
-    assert_eq!(ring.slots()[..], [Slot::tracked(B, B), Slot::tracked(C, A), Slot::of(B)]);
+    assert_eq!(*ring.slots(), [Slot::tracked(B, B), Slot::tracked(C, A), Slot::of(B)].into());
     assert_eq!(ring.deadline(WINDOW), Some(seconds(170)));
 }
 
 #[test]
 fn nothing_is_copied_where_nothing_changes() {
     let mut ring = RingMemory::new(&[A, B, C]);
-    let before = Arc::clone(ring.slots());
+    let before = ring.slots().clone();
     let terms = Terms { on_dead: OnDead::Move, window: WINDOW };
     ring.turn(&[A, B, C], |_| panic!("a slot that stays asks for nobody"), terms, seconds(1));
     ring.settle(seconds(500), WINDOW);
     ring.untrack(seconds(500), |_| false);
-    assert!(Arc::ptr_eq(ring.slots(), &before));
+    assert!(ring.slots().is_same(&before));
 }
 
 #[test]

@@ -26,8 +26,26 @@ pub(super) static MAGLEV: Definition = Definition {
 /// lowest addresses get one each. It takes about `size × ln(size)` steps, whatever the members.
 #[must_use]
 pub fn maglev(members: &[Candidate], size: u32, key: &RingKey) -> Vec<Option<usize>> {
-    let mut ring = vec![None; size as usize];
+    let mut ring = vec![FREE; size as usize];
     let mut walks = walks(members, size, key);
+    if walks.windows(2).all(|two| two[0].weight == two[1].weight) {
+        // Times are equal in each round, and need not be looked at.
+        let mut turns = 0..size;
+        while !walks.is_empty() && !turns.is_empty() {
+            let round = walks.iter_mut().zip(turns.by_ref());
+            round.for_each(|(walk, _)| walk.take_free_slot(&mut ring, size));
+        }
+    } else {
+        take_turns(&mut walks, &mut ring, size);
+    }
+    ring.into_iter().map(|owner| (owner != FREE).then_some(owner as usize)).collect()
+}
+
+/// In a ring that is being filled: nobody's slot.
+const FREE: u32 = u32::MAX;
+
+/// Fills a ring by turns that come at other times for each weight.
+fn take_turns(walks: &mut [Walk], ring: &mut [u32], size: u32) {
     // Equal times are taken in the order of the walks, which is that of the addresses.
     let mut turns: BinaryHeap<_> = walks
         .iter()
@@ -41,16 +59,15 @@ pub fn maglev(members: &[Candidate], size: u32, key: &RingKey) -> Vec<Option<usi
         };
         let Reverse((when, walk)) = &mut *turn;
         let walk = &mut walks[*walk];
-        walk.take_free_slot(&mut ring, size);
+        walk.take_free_slot(ring, size);
         *when = time(walk.turn, walk.weight);
     }
-    ring
 }
 
 /// A member's way through the ring.
 struct Walk {
     /// Index of the member.
-    member: usize,
+    member: u32,
     /// Not 0.
     weight: u32,
     /// The slot that it looks at next, below the size.
@@ -68,27 +85,27 @@ fn walks(members: &[Candidate], size: u32, key: &RingKey) -> Vec<Walk> {
         .enumerate()
         .filter(|(_, Candidate { weight, .. })| *weight != 0)
         .map(|(member, &Candidate { address, weight })| Walk {
-            member,
+            member: u32::try_from(member).unwrap_or(FREE),
             weight,
             at: slot_of(upper(key.offset(address)), size),
             skip: coprime_step(1 + slot_of(upper(key.skip(address)), size.saturating_sub(1)), size),
             turn: 1,
         })
         .collect();
-    walks.sort_by_key(|walk| members[walk.member].address);
+    walks.sort_by_key(|walk| members[walk.member as usize].address);
     walks
 }
 
 impl Walk {
     /// Takes the first free slot on its way. It passes every slot once in as many steps as there are slots, so
     /// it ends, and finds a free one if there is any.
-    fn take_free_slot(&mut self, ring: &mut [Option<usize>], size: u32) {
+    fn take_free_slot(&mut self, ring: &mut [u32], size: u32) {
         for _ in 0..size {
             let slot = &mut ring[self.at as usize];
             let ahead = size - self.at;
             self.at = if self.skip < ahead { self.at + self.skip } else { self.skip - ahead };
-            if slot.is_none() {
-                *slot = Some(self.member);
+            if *slot == FREE {
+                *slot = self.member;
                 break;
             }
         }

@@ -117,8 +117,7 @@ fn each_stack_of_tags_is_a_way_out_of_its_own() {
 fn packets_from_directors_find_a_ring_without_directors() {
     let director = |n| Backend { director: true, ..backend(n) };
     let web = || service("web", "10.200.0.1:80", &[1, 2]);
-    let ring =
-        |tables: &Tables, first: u32| -> BTreeSet<_> { tables.rings[&first].iter().copied().collect() };
+    let ring = |tables: &Tables, first: u32| -> BTreeSet<_> { tables.rings[&first].iter().collect() };
     let mut none = bench([web()]);
     assert_eq!((none.compose().services4[&exact(80, 6)].peers_first, none.published.stations.len()), (0, 2));
     none.world.peers = [mac(77), mac(2)].into();
