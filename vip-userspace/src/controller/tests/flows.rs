@@ -110,7 +110,7 @@ impl Story {
 
     fn tracked(&self) -> usize {
         let rings = &self.controller.published().rings;
-        rings.values().flat_map(|ring| ring.iter()).filter(|slot| slot.is_tracked()).count()
+        rings.values().flat_map(crate::ring::Ring::iter).filter(vip_common::tables::Slot::is_tracked).count()
     }
 
     fn entries(&self) -> usize {

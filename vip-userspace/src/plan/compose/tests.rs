@@ -340,7 +340,7 @@ fn a_flow_is_remembered_for_its_idle_time_at_least() {
 fn windows_end_when_it_is_time_and_not_before() {
     let mut bench = bench([service("web", "10.200.0.1:80/udp", &[1, 2])]);
     let tracked = |tables: &Tables| {
-        let slots = tables.rings.values().flat_map(|ring| ring.iter());
+        let slots = tables.rings.values().flat_map(Ring::iter);
         slots.filter(|slot| slot.current != slot.settled()).count()
     };
     bench.compose();
@@ -353,13 +353,13 @@ fn windows_end_when_it_is_time_and_not_before() {
     bench.composer.untrack(&bench.numbers, Duration::from_secs(140), |_| false);
     assert_eq!(bench.composer.tracked(&name), 0);
     let rings = bench.compose_at(140).rings;
-    assert!(rings.values().flat_map(|ring| ring.iter()).all(|slot| slot == Slot::of(bench.id("web", 2))));
+    assert!(rings.values().flat_map(Ring::iter).all(|slot| slot == Slot::of(bench.id("web", 2))));
 }
 
 #[test]
 fn the_first_ring_waits_for_members_that_are_not_known_yet_but_not_for_long() {
     let owners = |tables: &Tables| -> std::collections::BTreeSet<_> {
-        tables.rings.values().flat_map(|ring| ring.iter()).collect()
+        tables.rings.values().flat_map(Ring::iter).collect()
     };
     let nobody = [Slot::of(MemberId::NOBODY)].into();
     let unknown = |bench: &mut Bench, n| {

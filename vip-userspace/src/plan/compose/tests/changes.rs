@@ -6,7 +6,7 @@ use super::*;
 use crate::model::{Cause, Check, Checked, Health, Maintenance, Probe};
 
 /// Something that happens to backend `n` of 1 to 4, or to all.
-#[derive(Clone, Debug)]
+#[derive(Clone, Copy, Debug)]
 enum Change {
     Neighbour(u8, Option<u8>),
     Here(u8),
