@@ -170,3 +170,21 @@ fn the_script_tells_what_does_not_listen_and_knows_its_options() -> Result<()> {
     );
     Ok(())
 }
+
+#[test]
+fn the_script_leaves_the_other_addresses_of_lo_where_they_are() -> Result<()> {
+    let stage = Stage::build(Topology::builder().backends(1).clients(0))?;
+    let host = &stage.topology.backends[0].namespace;
+    let vip = "10.200.0.1";
+    host.ip(&[
+        format!("address delete {vip}/32 dev lo"),
+        format!("address add {vip}/24 dev lo"),
+        "address add 10.200.0.99/24 dev lo".to_owned(),
+    ])?;
+    let script = script(&stage, &["--vip", vip])?;
+    let (code, said) = runs(host, &script, &["--fix", "--interface", "eth0"])?;
+    assert_eq!(code, 0, "{said}");
+    let addresses = run(host.command("ip").args(["-o", "address", "show", "dev", "lo"]))?;
+    assert!(addresses.contains(&format!("{vip}/32")) && addresses.contains("10.200.0.99/24"), "{addresses}");
+    Ok(())
+}

@@ -34,7 +34,10 @@ fn a_backend_whose_mac_is_not_found_is_kept_out_and_taken_in_when_it_appears() -
     })?;
     let words: Vec<_> =
         members(&stage.status()?, "backend2").filter_map(|member| member.why_not.clone()).collect();
-    assert!(words.iter().all(|why| why.words.contains("its MAC is not known")), "{words:?}");
+    assert!(
+        words.iter().all(|why| why.words.contains("nobody answers for its address on eth0")),
+        "{words:?}"
+    );
 
     let load = Load::start(&stage.topology.clients[0].namespace)?;
     let burst = load.burst(&stage.services(), 20);

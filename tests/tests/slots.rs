@@ -10,6 +10,7 @@ use vip_common::{
     MemberId, Reason,
     headers::{ETHERTYPE_IPV4, TCP, UDP},
     host::HostFrame,
+    tables::Slot,
 };
 use vip_userspace::{
     control::{Command, protocol::Membership},
@@ -20,6 +21,7 @@ use vip_userspace::{
         Place, Probe, Protocol, Scheduler, Service, World,
     },
     plan::{Numbers, Tables},
+    ring::Ring,
 };
 
 /// Few member ids, so that they are reused; room for every flow.
@@ -306,7 +308,7 @@ impl Story {
 
     fn tracked(&self) -> usize {
         let Tables { rings, .. } = self.controller.published();
-        rings.values().flat_map(|ring| ring.iter()).filter(|slot| slot.is_tracked()).count()
+        rings.values().flat_map(Ring::iter).filter(Slot::is_tracked).count()
     }
 }
 

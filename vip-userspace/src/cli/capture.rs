@@ -3,9 +3,9 @@
 
 use std::{
     borrow::Cow,
-    fs::File,
+    fs::{File, Permissions},
     io::{BufWriter, Write as _},
-    os::unix::fs::OpenOptionsExt as _,
+    os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _},
     path::{Path, PathBuf},
     time::Duration,
 };
@@ -60,7 +60,9 @@ impl Chosen {
     /// It can't be written.
     pub(super) fn begin(self) -> Result<Capture, Refused> {
         let Self { path, file } = self;
-        let emptied = file.set_len(0).map_err(PcapError::IoError);
+        // One that was there may have been for others as well.
+        let own = file.set_permissions(Permissions::from_mode(0o600));
+        let emptied = own.and_then(|()| file.set_len(0)).map_err(PcapError::IoError);
         let file = emptied.and_then(|()| PcapNgWriter::new(BufWriter::new(file)));
         let file = file.map_err(|error| failed(&path, &error))?;
         let mut capture = Capture { path, file, interfaces: Vec::new() };

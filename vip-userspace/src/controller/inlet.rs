@@ -35,6 +35,9 @@ struct Need {
     own: BTreeSet<IpAddr>,
     /// Index, MTU and whether it works, of both ends as they are.
     ends: [Option<(u32, u32, bool)>; 2],
+    /// Ways out whose `rp_filter` is strict. If IPv4 VIPs were led to the inlet, what backends answer from them would be dropped
+    /// there, to programs and to probes.
+    strict: BTreeSet<String>,
 }
 
 impl Need {
@@ -42,8 +45,16 @@ impl Need {
         let ways = world.links.iter().filter(|(_, link)| link.is_port || link.is_egress);
         let mtus = ways.filter_map(|(ifindex, _)| links.by_index(*ifindex)).map(|link| link.mtu);
         let end = |name| links.by_name(name).map(|link| (link.ifindex, link.mtu, link.up));
+        let mut vips = towards(world);
+        let names_of_ways = world.links.values().filter(|link| link.is_port || link.is_egress);
+        let strict: BTreeSet<_> =
+            names_of_ways.map(|link| &link.name).filter(|name| lanes::is_strict(name)).cloned().collect();
+        if !strict.is_empty() {
+            vips.retain(|vip, _| vip.is_ipv6());
+        }
         Self {
-            vips: towards(world),
+            vips,
+            strict,
             mtu: mtus.min().unwrap_or(MTU),
             own: world.local.clone(),
             ends: [end(&names.inner), end(&names.outer)],
@@ -85,6 +96,8 @@ pub(super) struct Inlet {
     led: BTreeSet<IpAddr>,
     /// VIPs that are told to be addresses of this box.
     told: BTreeSet<IpAddr>,
+    /// Ways out that are told to be strict.
+    told_strict: BTreeSet<String>,
     ticks: u32,
     /// Whether it may have to be another one now.
     may_differ: bool,
@@ -101,6 +114,7 @@ impl Inlet {
             is_on: true,
             led,
             told: BTreeSet::new(),
+            told_strict: BTreeSet::new(),
             ticks: 0,
             may_differ: true,
             port: None,
@@ -148,8 +162,9 @@ impl Loop {
         match self.make_inlet(&need).await {
             Ok(()) => {
                 if is_new {
-                    self.tell_of_inlet(&need);
+                    info!("programs of this box are clients of the VIPs, by {}", self.inlet.names.outer);
                 }
+                self.tell_of_strict_ways(&need);
                 self.tell_of_local_vips(&need);
             }
             Err(refused) => {
@@ -193,19 +208,17 @@ impl Loop {
         self.inlet.told = local;
     }
 
-    /// Of what comes next, only what fails is told.
-    fn tell_of_inlet(&self, need: &Need) {
-        info!("programs of this box are clients of the VIPs, by {}", self.inlet.names.outer);
-        let world = self.controller.world();
-        let ways = world.links.values().filter(|link| link.is_port || link.is_egress);
-        for link in ways.filter(|link| need.vips.keys().any(IpAddr::is_ipv4) && lanes::is_strict(&link.name))
-        {
+    /// Ways by which answers from IPv4 VIPs would not get in, once.
+    fn tell_of_strict_ways(&mut self, need: &Need) {
+        let has_ipv4 = towards(self.controller.world()).keys().any(IpAddr::is_ipv4);
+        let strict = if has_ipv4 { need.strict.clone() } else { BTreeSet::new() };
+        for name in strict.difference(&self.inlet.told_strict) {
             warn!(
-                "{0}: rp_filter is 1: what backends answer to programs of this box is dropped. Set \
-                 net.ipv4.conf.{0}.rp_filter (and all.rp_filter) to 0 or 2",
-                link.name
+                "{name}: rp_filter is 1: programs of this box do not reach IPv4 VIPs, for what backends answer would be \
+                 dropped. Set net.ipv4.conf.{name}.rp_filter (and all.rp_filter) to 0 or 2"
             );
         }
+        self.inlet.told_strict = strict;
     }
 
     async fn end_inlet(&mut self) {

@@ -116,7 +116,7 @@ async fn warn_of_filter(ifindex: u32, interface: &str, vips: &BTreeSet<IpAddr>) 
     if let Some((vip, _)) = routes.iter().find(|(_, way)| **way != Ok(Way::Out(ifindex))) {
         warn!(
             "{interface}: rp_filter is 1 and the route to the VIP {vip} is another: answers to probes are dropped. Set \
-             net.ipv4.conf.{interface}.rp_filter (and all.rp_filter) to 0, or checks to probe = \"address\""
+             net.ipv4.conf.{interface}.rp_filter (and all.rp_filter) to 0 or 2, or checks to probe = \"address\""
         );
     }
 }

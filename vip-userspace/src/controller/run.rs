@@ -233,6 +233,11 @@ impl Loop {
             self.controller.time(self.began.elapsed());
             match event {
                 Event::Request(request) => {
+                    // Nobody is told of what the kernel does not know yet.
+                    if std::mem::take(&mut self.is_unsettled) {
+                        self.rests_until = Instant::now();
+                        self.settle().await;
+                    }
                     if self.request(request).await {
                         return Ok(());
                     }
@@ -347,6 +352,9 @@ impl Loop {
             NetEvent::Link(link) => self.net.links.by_index(link.ifindex).cloned(),
             _ => None,
         };
+        if self.is_urgent(&event) {
+            self.rests_until = Instant::now();
+        }
         self.tell_of_net(&event);
         self.net.links.apply(&event);
         self.places_changed = true;
@@ -370,6 +378,19 @@ impl Loop {
                 self.detach_gone(&link);
                 self.controller.link_gone(link.ifindex);
             }
+        }
+    }
+
+    /// True for what packets get lost by until it is published: a link that is down, a neighbour with another MAC.
+    fn is_urgent(&self, event: &NetEvent) -> bool {
+        match event {
+            NetEvent::Neighbour { address, result: Ok(place) } => {
+                let known = self.controller.world().neighbours.get(address);
+                matches!(known, Some(Ok(known)) if known != place)
+            }
+            NetEvent::Neighbour { .. } => false,
+            NetEvent::Link(link) => !link.up && self.is_attached(link.ifindex),
+            NetEvent::LinkGone(link) => self.is_attached(link.ifindex),
         }
     }
 

@@ -124,7 +124,8 @@ hold() {
     for place in $(places "$1" "$2"); do
         case $place in
             lo/*/"$3") kept=yes ;;
-            lo/*) ip "-$1" address delete "${place#*/}" dev lo || return 1 ;;
+            # With a wide one, the kernel would delete what else is of its network (promote_secondaries is 0 on lo).
+            lo/*) keep_others && ip "-$1" address delete "${place#*/}" dev lo || return 1 ;;
             */"$3") ! is_silent "${place%%/*}" || kept=yes ;;
         esac
     done
@@ -137,6 +138,11 @@ hold() {
             */"$3") is_silent "${place%%/*}" || ip "-$1" address delete "${place#*/}" dev "${place%%/*}" || return 1 ;;
         esac
     done
+}
+
+# Others of the same network stay when the first of them goes.
+keep_others() {
+    sysctl -qw net.ipv4.conf.lo.promote_secondaries=1
 }
 
 add() {

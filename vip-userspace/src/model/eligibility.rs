@@ -69,7 +69,7 @@ pub enum NoNeighbour {
         interface: String,
     },
     /// Nobody answers ARP or neighbour discovery for it.
-    #[error("nobody answers for its address on {interface}: its MAC is not known")]
+    #[error("nobody answers for its address on {interface}")]
     NoMac {
         /// Name of the interface that the question went out by.
         interface: String,

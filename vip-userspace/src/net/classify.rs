@@ -78,6 +78,39 @@ pub fn source(answer: &RouteMessage) -> Option<IpAddr> {
     })
 }
 
+/// An address of an interface, with the length of its network's prefix.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Own {
+    /// Index of the interface.
+    pub ifindex: u32,
+    /// The address.
+    pub address: IpAddr,
+    /// Length of the prefix, in bits.
+    pub length: u8,
+}
+
+/// The address of an interface that the kernel would ask for a neighbour by: one of the neighbour's network, or for IPv6 a
+/// link-local one. There are hosts that answer no other (`arp_ignore=2`).
+#[must_use]
+pub fn asks_from(own: &[Own], ifindex: u32, neighbour: IpAddr) -> Option<IpAddr> {
+    let its = || own.iter().filter(move |own| own.ifindex == ifindex);
+    let is_near = |own: &&Own| prefix(own.address, own.length) == prefix(neighbour, own.length);
+    let is_local = |own: &&Own| matches!(own.address, IpAddr::V6(v6) if v6.is_unicast_link_local());
+    let near = its().find(is_near);
+    let found = near.or_else(|| its().find(is_local).filter(|_| neighbour.is_ipv6()));
+    found.map(|own| own.address)
+}
+
+/// The network of an address: its family, and its first bits.
+fn prefix(address: IpAddr, length: u8) -> (bool, u128) {
+    let (bits, all) = match address {
+        IpAddr::V4(v4) => (u128::from(v4.to_bits()), 32),
+        IpAddr::V6(v6) => (v6.to_bits(), 128),
+    };
+    let host = u32::saturating_sub(all, length.into());
+    (address.is_ipv4(), bits.checked_shr(host).unwrap_or_default())
+}
+
 fn behind(gateway: impl Into<IpAddr>) -> Result<Way, NoNeighbour> {
     Err(NoNeighbour::NotOnLink { gateway: gateway.into() })
 }
@@ -177,6 +210,36 @@ mod tests {
             answer.header.kind = kind;
             answer.attributes = attributes;
             assert_eq!(way(&answer), expected, "{name}");
+        }
+    }
+
+    #[test]
+    fn a_neighbour_is_asked_for_by_an_address_of_its_network() {
+        let own = |ifindex, address: &str, length| Own {
+            ifindex,
+            address: address.parse().expect("an address"),
+            length,
+        };
+        let all = [
+            own(7, "192.0.2.1", 24),
+            own(8, "10.0.0.2", 24),
+            own(7, "10.0.0.1", 24),
+            own(7, "fe80::1", 64),
+            own(7, "fd00::1", 64),
+            own(8, "fe80::2", 64),
+        ];
+        for (neighbour, ifindex, expected) in [
+            ("10.0.0.9", 7, Some("10.0.0.1")),
+            ("10.0.0.9", 8, Some("10.0.0.2")),
+            ("192.0.2.200", 7, Some("192.0.2.1")),
+            ("198.51.100.1", 7, None),
+            ("fd00::9", 7, Some("fd00::1")),
+            ("fd00::9", 8, Some("fe80::2")),
+            ("fd00::9", 9, None),
+        ] {
+            let expected = expected.map(|address| address.parse::<IpAddr>().expect("an address"));
+            let neighbour = neighbour.parse().expect("an address");
+            assert_eq!(asks_from(&all, ifindex, neighbour), expected, "{neighbour} by {ifindex}");
         }
     }
 

@@ -1,7 +1,7 @@
 //! Asks the kernel about links, routes and neighbours, and has it keep neighbours resolved: one function a question.
 //! What the answers mean is for others.
 
-use std::{collections::BTreeSet, io, net::IpAddr};
+use std::{io, net::IpAddr};
 
 use futures_util::{Stream, StreamExt as _};
 use netlink_packet_core::{NLM_F_ACK, NLM_F_CREATE, NLM_F_DUMP, NLM_F_REPLACE, NLM_F_REQUEST};
@@ -21,7 +21,7 @@ use tokio::task::AbortHandle;
 
 use super::{
     Link, NetError,
-    classify::{Care, OWNER, Way, care, source, subject, way},
+    classify::{Care, OWNER, Own, Way, care, source, subject, way},
 };
 use crate::model::NoNeighbour;
 
@@ -83,13 +83,17 @@ impl Kernel {
     }
 
     /// All addresses of all interfaces.
-    pub(super) async fn addresses(&self) -> Result<BTreeSet<IpAddr>, NetError> {
+    pub(super) async fn addresses(&self) -> Result<Vec<Own>, NetError> {
         let what = "list addresses";
         let mut answers = self.ask(Message::GetAddress(AddressMessage::default()), NLM_F_DUMP, what)?;
-        let mut addresses = BTreeSet::new();
+        let mut addresses = Vec::new();
         while let Some(answer) = answers.next().await {
             match answer.map_err(|source| refused(what.to_owned(), source))? {
-                Message::NewAddress(message) => addresses.extend(own_address(&message)),
+                Message::NewAddress(message) => addresses.extend(own_address(&message).map(|address| Own {
+                    ifindex: message.header.index,
+                    address,
+                    length: message.header.prefix_len,
+                })),
                 _ => continue,
             }
         }

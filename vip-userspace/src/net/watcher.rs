@@ -15,7 +15,7 @@ use tokio::{
 
 use super::{
     Links, NetError, NetEvent,
-    classify::{Care, Sight, Way, care, sight},
+    classify::{Care, Own, Sight, Way, asks_from, care, sight},
     events::{Events, Hint},
     kernel::Kernel,
     place::Finder,
@@ -67,7 +67,15 @@ impl Watcher {
         let (news, receiver) = mpsc::channel(WAITING);
         let (keeping, keeps) = watch::channel(false);
         let (reach, findings) = Reach::start();
-        let watch = Watch { kernel, reach, links: Links::default(), places: BTreeMap::new(), keeping, news };
+        let watch = Watch {
+            kernel,
+            reach,
+            links: Links::default(),
+            own: Vec::new(),
+            places: BTreeMap::new(),
+            keeping,
+            news,
+        };
         let task = tokio::spawn(watch.run(events, changes, findings)).abort_handle();
         Ok((Self { wanted, keeps, task }, receiver))
     }
@@ -111,7 +119,7 @@ pub async fn routes(
 /// # Errors
 /// The kernel can't be asked.
 pub async fn addresses() -> Result<BTreeSet<IpAddr>, NetError> {
-    Kernel::connect()?.addresses().await
+    Ok(Kernel::connect()?.addresses().await?.into_iter().map(|own| own.address).collect())
 }
 
 /// Ends the kernel's care for the neighbours among `addresses` that a [`Watcher`] asked for, in this run or an
@@ -151,6 +159,8 @@ struct Watch {
     kernel: Kernel,
     reach: Reach,
     links: Links,
+    /// The addresses of this box.
+    own: Vec<Own>,
     places: BTreeMap<IpAddr, Watched>,
     keeping: watch::Sender<bool>,
     news: mpsc::Sender<Result<NetEvent, NetError>>,
@@ -159,8 +169,6 @@ struct Watch {
 #[derive(Default)]
 struct Watched {
     place: Finder,
-    /// The address of this box that it is reached from.
-    source: Option<IpAddr>,
     /// Where it is asked whether it is still there.
     asked: Option<Target>,
     /// The kernel has to be asked again to find it, or to look after it.
@@ -247,6 +255,7 @@ impl Watch {
         let links = self.kernel.links().await?.into_iter().collect();
         let changes = self.links.changes(&links);
         self.links = links;
+        self.own = self.kernel.addresses().await?;
         for change in changes {
             self.tell(change).await?;
         }
@@ -285,10 +294,9 @@ impl Watch {
 
     /// Asks for the way to an address, then for what is at its end.
     async fn locate(&mut self, address: IpAddr) -> Result<(), End> {
-        let route = self.kernel.route(address).await?;
+        let way = self.kernel.route(address).await?.way;
         if let Some(watched) = self.places.get_mut(&address) {
-            watched.place.route(route.way);
-            watched.source = route.source;
+            watched.place.route(way);
         }
         self.look(address, true).await
     }
@@ -310,7 +318,7 @@ impl Watch {
             if mend && watched.unsettled && self.kernel.manage(ifindex, address).await.is_ok() {
                 watched.unsettled = !found;
             }
-            if let (Sight::At(mac), Some(own)) = (seen, watched.source)
+            if let (Sight::At(mac), Some(own)) = (seen, asks_from(&self.own, ifindex, address))
                 && care != Care::Operators
             {
                 let own_mac = self.links.by_index(ifindex).and_then(|link| link.mac);

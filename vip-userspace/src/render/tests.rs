@@ -86,7 +86,7 @@ web 10.200.0.1:80/tcp, 1 of 6 eligible, 1000 slots, http /health every 1s
   MEMBER       ADDRESS      WEIGHT  STATE           FOR  SLOTS  PACKETS    BYTES  FLOWS  BOUNCED  WHY NOT
   b1           10.200.1.11     100  up            1m 5s  62.3%    12.3k  1.23 MB  1.23k    1.23k  it sends packets back: does it have the VIP?
   b2           10.200.1.12     100  down          1m 5s   0.0%      678  67.8 kB     67           connection refused
-  b3           10.200.1.13     100  no-neighbour  1m 5s   0.0%        0      0 B      0           nobody answers for its address on eth0: its MAC is not known
+  b3           10.200.1.13     100  no-neighbour  1m 5s   0.0%        0      0 B      0           nobody answers for its address on eth0
   b4           10.200.1.14     100  disabled      1m 5s  37.7%        9    900 B      0
   b5           10.200.1.15     100  draining      1m 5s   0.0%        9    900 B      0
   b6 (backup)  10.200.1.16     100  waiting       1m 5s   0.0%        0      0 B      0

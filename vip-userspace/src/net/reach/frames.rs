@@ -98,9 +98,25 @@ pub(super) fn answer(frame: &[u8]) -> Option<(IpAddr, Mac)> {
             let is_told =
                 ip.next_header == ICMPV6 && ip.hop_limit == 255 && told.kind == Neighbour::ADVERTISEMENT;
             // To a question by unicast the option may be left out (section 4.4): the sender's own MAC says as much.
-            is_told.then(|| (Ipv6Addr::from(told.target).into(), Mac(ethernet.source)))
+            let options =
+                frame.get(behind + size_of::<Ipv6>() + size_of::<Neighbour>()..).unwrap_or_default();
+            let mac = target_mac(options).unwrap_or(Mac(ethernet.source));
+            is_told.then(|| (Ipv6Addr::from(told.target).into(), mac))
         }
         _ => None,
+    }
+}
+
+/// The target link-layer address among the options of an advertisement (section 4.6.1).
+fn target_mac(mut options: &[u8]) -> Option<Mac> {
+    loop {
+        let option: LinkLayerAddress = read(options, 0)?;
+        if option.kind == LinkLayerAddress::TARGET && option.length == 1 {
+            return Some(Mac(option.mac));
+        }
+        // Lengths are in units of 8 bytes. One of 0 has no end.
+        let length = usize::from(option.length) * 8;
+        options = options.get(length..).filter(|_| length > 0)?;
     }
 }
 
@@ -170,6 +186,13 @@ mod tests {
         told[54] = 136;
         assert_eq!(answer(&told), Some(("fd00::5".parse().expect("an address"), Mac(mac))));
         assert!((0..78).all(|length| answer(&told[..length]).is_none()));
+        // What it says of itself counts more than who sent it: bonds send by any of their MACs.
+        told[78] = LinkLayerAddress::TARGET;
+        assert_eq!(answer(&told), Some(("fd00::5".parse().expect("an address"), Mac(other))));
+        let behind_a_nonce = [&told[..78], &[14, 1, 0, 0, 0, 0, 0, 0], &told[78..]].concat();
+        assert_eq!(answer(&behind_a_nonce), answer(&told));
+        let endless = [&told[..78], &[14, 0, 0, 0, 0, 0, 0, 0]].concat();
+        assert_eq!(answer(&endless), Some(("fd00::5".parse().expect("an address"), Mac(mac))));
         told[21] = 64;
         assert_eq!(answer(&told), None, "it was routed");
     }

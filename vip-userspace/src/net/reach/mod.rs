@@ -35,6 +35,8 @@ use crate::model::Mac;
 
 /// Shortest time between two looks at whose turn it is.
 const PACE: Duration = Duration::from_millis(5);
+/// Time until an interface that could not be used is tried again.
+const AGAIN: Duration = Duration::from_secs(1);
 /// Findings and answers that wait for who reads them.
 const WAITING: usize = 1024;
 /// Bytes of answers that wait in the kernel: those of a few thousand neighbours, should they all come at once.
@@ -92,6 +94,8 @@ struct Task {
     links: BTreeMap<u32, Link>,
     /// Interfaces by which nobody can be asked: told once.
     mute: BTreeSet<u32>,
+    /// Until when the next attempt at an interface waits.
+    shut: BTreeMap<u32, Instant>,
     heard: mpsc::Sender<Answer>,
     hearing: mpsc::Receiver<Answer>,
     news: mpsc::Sender<Finding>,
@@ -100,8 +104,16 @@ struct Task {
 impl Task {
     fn new(news: mpsc::Sender<Finding>) -> Self {
         let (heard, hearing) = mpsc::channel(WAITING);
-        let (links, mute) = (BTreeMap::new(), BTreeSet::new());
-        Self { began: Instant::now(), turns: Turns::default(), links, mute, heard, hearing, news }
+        Self {
+            began: Instant::now(),
+            turns: Turns::default(),
+            links: BTreeMap::new(),
+            mute: BTreeSet::new(),
+            shut: BTreeMap::new(),
+            heard,
+            hearing,
+            news,
+        }
     }
 
     async fn run(mut self, mut changes: mpsc::UnboundedReceiver<Change>) {
@@ -113,6 +125,7 @@ impl Task {
                 change = changes.recv() => {
                     let Some((address, target)) = change else { return };
                     self.turns.set(address, target, self.began.elapsed());
+                    self.links.retain(|ifindex, _| self.turns.uses(*ifindex));
                     Vec::new()
                 }
                 // What has been answered counts before what has not.
@@ -136,20 +149,31 @@ impl Task {
         let (questions, findings) = self.turns.take(self.began.elapsed());
         for question in questions {
             let Some(frame) = frame(&question) else { continue };
-            let ifindex = question.target.ifindex;
-            let sent = self.link(ifindex).and_then(|link| link.send(&frame));
-            let Err(error) = sent else { continue };
-            self.turns.excuse(question.address);
-            if !is_passing(&error) {
-                self.links.remove(&ifindex);
-                if self.mute.insert(ifindex) {
-                    warn!(
-                        "interface {ifindex}: neighbours can't be asked ({error}): who fails is found out later"
-                    );
-                }
+            if let Err(error) = self.send(question.target.ifindex, &frame) {
+                self.turns.excuse(question.address);
+                self.failed(question.target.ifindex, &error);
             }
         }
         findings
+    }
+
+    fn send(&mut self, ifindex: u32, frame: &[u8]) -> io::Result<()> {
+        if self.shut.get(&ifindex).is_some_and(|until| Instant::now() < *until) {
+            return Err(io::ErrorKind::WouldBlock.into());
+        }
+        self.link(ifindex)?.send(frame)
+    }
+
+    /// An interface that is gone may come back with its index, and then needs another socket.
+    fn failed(&mut self, ifindex: u32, error: &io::Error) {
+        if error.kind() == io::ErrorKind::WouldBlock || is_passing(error) {
+            return;
+        }
+        self.links.remove(&ifindex);
+        self.shut.insert(ifindex, Instant::now() + AGAIN);
+        if !is_gone(error) && self.mute.insert(ifindex) {
+            warn!("interface {ifindex}: neighbours can't be asked ({error}): who fails is found out later");
+        }
     }
 
     fn link(&mut self, ifindex: u32) -> io::Result<&Link> {
@@ -161,12 +185,14 @@ impl Task {
     }
 }
 
-/// True for a refusal that says something of the moment: the link is down or full, or has gone and is told of elsewhere.
+/// True for a refusal that says something of the moment: the link is down or full.
 fn is_passing(error: &io::Error) -> bool {
-    matches!(
-        error.raw_os_error(),
-        Some(libc::ENETDOWN | libc::ENOBUFS | libc::EAGAIN | libc::ENXIO | libc::ENODEV | libc::EINTR)
-    )
+    matches!(error.raw_os_error(), Some(libc::ENETDOWN | libc::ENOBUFS | libc::EAGAIN | libc::EINTR))
+}
+
+/// True where the interface of a socket is gone, which is told of elsewhere.
+fn is_gone(error: &io::Error) -> bool {
+    matches!(error.raw_os_error(), Some(libc::ENXIO | libc::ENODEV))
 }
 
 /// An interface, with sockets for both kinds of questions.

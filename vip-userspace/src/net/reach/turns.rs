@@ -20,6 +20,8 @@ const TO_ALL: u32 = 2;
 const SILENCE: Duration = Duration::from_millis(200);
 /// Of these, every so many goes to all.
 const SELDOM: u32 = 5;
+/// Questions that go out at once: after a pause all are due, and the answers to all would find no room.
+const AT_ONCE: usize = 64;
 
 /// Where a neighbour was last, and who asks for it.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -63,6 +65,8 @@ struct Turn {
     /// Before the last of them went out, somebody else on the link had answered since the first.
     link_works: bool,
     is_silent: bool,
+    /// It has answered since it is asked there.
+    has_answered: bool,
 }
 
 /// All neighbours that are asked.
@@ -82,7 +86,15 @@ impl Turns {
         }
         if let Some(target) = target {
             let due = now + offset(address);
-            let turn = Turn { target, due, open_since: None, missed: 0, link_works: false, is_silent: false };
+            let turn = Turn {
+                target,
+                due,
+                open_since: None,
+                missed: 0,
+                link_works: false,
+                is_silent: false,
+                has_answered: false,
+            };
             self.turns.insert(address, turn);
             self.queue.insert((due, address));
         }
@@ -93,7 +105,13 @@ impl Turns {
         self.queue.first().map(|(due, _)| *due)
     }
 
-    /// Somebody has answered for an address. Only the MAC that packets go to counts.
+    /// True if anybody is reached by that interface.
+    pub(super) fn uses(&self, ifindex: u32) -> bool {
+        self.turns.values().any(|turn| turn.target.ifindex == ifindex)
+    }
+
+    /// Somebody has answered for an address. Only the MAC that packets go to counts. The first answer is told as well: what
+    /// was found of earlier turns may be heard later than these began.
     pub(super) fn answered(
         &mut self,
         ifindex: u32,
@@ -110,8 +128,9 @@ impl Turns {
         turn.due = now + CALM;
         self.queue.insert((turn.due, address));
         (turn.open_since, turn.missed, turn.link_works) = (None, 0, false);
+        let is_known = std::mem::replace(&mut turn.has_answered, true);
         let was_silent = std::mem::take(&mut turn.is_silent);
-        was_silent.then_some(Finding { address, target: turn.target, is_silent: false })
+        (was_silent || !is_known).then_some(Finding { address, target: turn.target, is_silent: false })
     }
 
     /// The question to a neighbour could not be sent: that nobody answers says nothing.
@@ -121,10 +140,13 @@ impl Turns {
         }
     }
 
-    /// The questions that are due, and who has not answered for too long.
+    /// The questions that are due, so many at once, and who has not answered for too long.
     pub(super) fn take(&mut self, now: Duration) -> (Vec<Question>, Vec<Finding>) {
         let (mut questions, mut findings) = (Vec::new(), Vec::new());
         while let Some((due, address)) = self.queue.first().copied().filter(|(due, _)| *due <= now) {
+            if questions.len() == AT_ONCE {
+                break;
+            }
             self.queue.remove(&(due, address));
             let is_alone = self.is_alone(address);
             let Some(turn) = self.turns.get_mut(&address) else { continue };
@@ -191,6 +213,7 @@ mod tests {
         now: Duration,
         asked: Vec<(Duration, Question)>,
         found: Vec<(Duration, IpAddr, bool)>,
+        told: BTreeSet<IpAddr>,
     }
 
     impl Link {
@@ -199,7 +222,8 @@ mod tests {
             for last in neighbours {
                 turns.set(address(*last), Some(target(*last)), Duration::ZERO);
             }
-            Self { turns, now: Duration::ZERO, asked: Vec::new(), found: Vec::new() }
+            let (asked, found, told) = (Vec::new(), Vec::new(), BTreeSet::new());
+            Self { turns, now: Duration::ZERO, asked, found, told }
         }
 
         /// Time goes on for `time`, while those of `alive` answer.
@@ -216,7 +240,15 @@ mod tests {
                         news.extend(self.turns.answered(7, question.address, mac, due));
                     }
                 }
-                self.found.extend(news.iter().map(|found| (due, found.address, found.is_silent)));
+                for Finding { address, is_silent, .. } in news {
+                    // That nobody is silent is no news in the beginning.
+                    if is_silent {
+                        self.told.insert(address);
+                    }
+                    if self.told.contains(&address) {
+                        self.found.push((due, address, is_silent));
+                    }
+                }
             }
             self.now = end;
         }
@@ -325,6 +357,25 @@ mod tests {
         let to_all: Vec<_> = asked.map(|(_, question)| question.to_all).collect();
         assert_eq!(to_all[..6], [false, false, true, true, false, true]);
         assert!(to_all[6..].windows(5).all(|five| five.iter().filter(|all| **all).count() == 1));
+    }
+
+    #[test]
+    fn after_a_pause_not_all_are_asked_at_once() {
+        let all: Vec<u8> = (2..=250).collect();
+        let mut link = Link::with(&all);
+        link.go_on(A_WHILE, &all);
+        let (questions, findings) = link.turns.take(link.now + A_WHILE);
+        assert_eq!((questions.len(), findings), (AT_ONCE, Vec::new()));
+        assert!(link.turns.next().is_some_and(|next| next < link.now + A_WHILE), "others are still due");
+    }
+
+    #[test]
+    fn the_first_answer_is_told_whatever_was_told_before() {
+        let mut turns = Turns::default();
+        turns.set(address(5), Some(target(5)), Duration::ZERO);
+        let mut answer = || turns.answered(7, address(5), target(5).mac, CALM);
+        assert!(answer().is_some_and(|found| !found.is_silent));
+        assert_eq!(answer(), None);
     }
 
     #[test]
