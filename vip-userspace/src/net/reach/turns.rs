@@ -406,7 +406,7 @@ mod tests {
         let mut link = Link::with(&[5, 6]);
         link.go_on(A_WHILE, &[6]);
         link.turns.set(address(5), Some(target(8)), link.now);
-        link.found.clear();
+        (link.found, link.told) = (Vec::new(), BTreeSet::new());
         link.go_on(A_WHILE, &[5, 6]);
         assert_eq!(link.found, []);
         link.turns.set(address(5), None, link.now);
