@@ -17,6 +17,7 @@
 
 mod allocator;
 mod key;
+mod owners;
 pub mod remember;
 pub mod schedulers;
 mod slots;

@@ -94,7 +94,8 @@ impl RingMemory {
         let changes: Vec<_> = (0..).zip(self.slots.iter()).zip(owners).filter_map(changed).collect();
         // A whole ring that begins, or comes to rest: nothing is remembered of it, slot by slot.
         if self.since.is_empty() && changes.iter().all(|(_, new)| !new.is_tracked()) {
-            self.slots.set_owners(changes.iter().map(|(index, new)| (*index, new.current)));
+            let changes: Vec<_> = changes.iter().map(|(index, new)| (*index, new.current)).collect();
+            self.slots.set_owners(&changes);
             return;
         }
         for (index, new) in changes {

@@ -5,11 +5,13 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use vip_common::{MemberId, tables::Slot};
 
+use super::owners::Owners;
+
 /// The slots of a ring. Copies are cheap: they share until one of them changes.
 #[derive(Clone, PartialEq, Eq, Default, Debug)]
 pub struct Ring {
     /// Who gets the new flows of each slot.
-    owners: Arc<[MemberId]>,
+    owners: Owners,
     /// Those slots that name more than their owner, or are tracked, by index.
     others: Arc<BTreeMap<u32, Slot>>,
 }
@@ -18,7 +20,7 @@ impl Ring {
     /// A ring whose slots name their owners alone.
     #[must_use]
     pub fn at_rest(owners: &[MemberId]) -> Self {
-        Self { owners: owners.into(), others: Arc::default() }
+        Self { owners: Owners::new(owners.iter().copied()), others: Arc::default() }
     }
 
     /// Number of slots.
@@ -30,19 +32,18 @@ impl Ring {
     /// True without a slot.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.owners.is_empty()
+        self.owners.len() == 0
     }
 
     /// True for copies of one ring that none of them has changed since: they are equal, and nobody need look.
     #[must_use]
     pub fn is_same(&self, other: &Self) -> bool {
-        Arc::ptr_eq(&self.owners, &other.owners) && Arc::ptr_eq(&self.others, &other.others)
+        self.owners.is_same(&other.owners) && Arc::ptr_eq(&self.others, &other.others)
     }
 
-    /// Who gets the new flows of each slot.
-    #[must_use]
-    pub fn owners(&self) -> &[MemberId] {
-        &self.owners
+    /// What the owner of each slot is for somebody, who is asked once for each owner; and may be for others.
+    pub fn owners_as<T: Copy>(&self, asked: impl Fn(MemberId) -> T) -> Vec<T> {
+        self.owners.iter_as(asked)
     }
 
     /// One slot.
@@ -51,7 +52,7 @@ impl Ring {
     /// There are not so many.
     #[must_use]
     pub fn slot(&self, index: u32) -> Slot {
-        self.others.get(&index).copied().unwrap_or_else(|| Slot::of(self.owners[index as usize]))
+        self.others.get(&index).copied().unwrap_or_else(|| Slot::of(self.owners.at(index as usize)))
     }
 
     /// All slots, in their order.
@@ -59,7 +60,7 @@ impl Ring {
         let mut others = self.others.iter().peekable();
         (0..).zip(self.owners.iter()).map(move |(index, owner)| {
             let other = others.next_if(|(at, _)| **at == index);
-            other.map_or_else(|| Slot::of(*owner), |(_, slot)| *slot)
+            other.map_or_else(|| Slot::of(owner), |(_, slot)| *slot)
         })
     }
 
@@ -68,8 +69,7 @@ impl Ring {
     /// # Panics
     /// There are not so many.
     pub fn set(&mut self, index: u32, slot: Slot) {
-        let owner = &mut Arc::make_mut(&mut self.owners)[index as usize];
-        *owner = slot.current;
+        self.owners.set(index as usize, slot.current);
         if slot != Slot::of(slot.current) {
             Arc::make_mut(&mut self.others).insert(index, slot);
         } else if self.others.contains_key(&index) {
@@ -78,15 +78,15 @@ impl Ring {
     }
 
     /// Gives slots to owners, the only ones that they name then.
-    pub(super) fn set_owners(&mut self, changes: impl ExactSizeIterator<Item = (u32, MemberId)>) {
-        if changes.len() == 0 {
+    pub(super) fn set_owners(&mut self, changes: &[(u32, MemberId)]) {
+        if changes.is_empty() {
             return;
         }
-        let owners = Arc::make_mut(&mut self.owners);
-        for (index, owner) in changes {
-            owners[index as usize] = owner;
-            if self.others.contains_key(&index) {
-                Arc::make_mut(&mut self.others).remove(&index);
+        self.owners.set_all(changes.iter().map(|(index, owner)| (*index as usize, *owner)));
+        if !self.others.is_empty() {
+            let others = Arc::make_mut(&mut self.others);
+            for (index, _) in changes {
+                others.remove(index);
             }
         }
     }
@@ -94,7 +94,7 @@ impl Ring {
     /// Every member that a slot names.
     pub fn named(&self) -> impl Iterator<Item = MemberId> {
         let settled = self.others.values().map(Slot::settled);
-        self.owners.iter().copied().chain(settled)
+        self.owners.iter().chain(settled)
     }
 }
 
@@ -107,8 +107,8 @@ impl FromIterator<Slot> for Ring {
             }
             slot.current
         };
-        let owners = (0..).zip(slots).map(owner).collect();
-        Self { owners, others: Arc::new(others) }
+        let owners: Vec<_> = (0..).zip(slots).map(owner).collect();
+        Self { owners: Owners::new(owners.iter().copied()), others: Arc::new(others) }
     }
 }
 
@@ -131,7 +131,9 @@ mod tests {
     use super::*;
 
     fn slots() -> impl Strategy<Value = Vec<Slot>> {
-        let member = || (0..4_u32).prop_map(MemberId);
+        // Near to each other, and far.
+        let ids = prop_oneof![0..4_u32, Just(65_534), Just(65_535), Just(65_536), Just(200_000)];
+        let member = move || ids.clone().prop_map(MemberId);
         let slot = prop_oneof![
             member().prop_map(Slot::of),
             (member(), member()).prop_map(|(current, settled)| Slot::tracked(current, settled)),
@@ -159,6 +161,13 @@ mod tests {
             let named: std::collections::BTreeSet<_> = ring.named().collect();
             let wanted = slots.iter().flat_map(|slot| [slot.current, slot.settled()]).collect();
             prop_assert_eq!(named, wanted);
+            let owners: Vec<_> = slots.iter().map(|slot| slot.current).collect();
+            prop_assert_eq!(ring.owners_as(|owner| owner), owners.clone());
+            let wanted = Ring::at_rest(&owners);
+            prop_assert_eq!(wanted.iter().collect::<Vec<_>>(), owners.iter().copied().map(Slot::of).collect::<Vec<_>>());
+            let all: Vec<_> = (0..).zip(owners).collect();
+            ring.set_owners(&all);
+            prop_assert_eq!(ring, wanted);
         }
     }
 }

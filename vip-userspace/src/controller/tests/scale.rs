@@ -82,7 +82,7 @@ fn slots_of(controller: &Controller<FakeDataplane>, n: u8) -> usize {
         .filter_map(|service| controller.numbers().member(&(service.name.clone(), name.clone())))
         .collect();
     let rings = controller.published().rings.values();
-    rings.flat_map(Ring::owners).filter(|owner| ids.contains(owner)).count()
+    rings.flat_map(Ring::iter).filter(|slot| ids.contains(&slot.current)).count()
 }
 
 #[test]

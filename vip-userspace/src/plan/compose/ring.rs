@@ -132,7 +132,7 @@ impl ServiceRing {
             Base::AtRest => {
                 let members = self.recipe.members.iter().enumerate();
                 let places: HashMap<_, _> = members.map(|(place, member)| (member.id, place)).collect();
-                Some(self.memory.slots().owners().iter().map(|owner| places.get(owner).copied()).collect())
+                Some(self.memory.slots().owners_as(|owner| places.get(&owner).copied()))
             }
         }
     }
