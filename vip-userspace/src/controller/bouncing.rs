@@ -60,7 +60,7 @@ impl Bouncing {
             let checked = controller.world().checked.get(key);
             // Of who is down it is known, and his probes come back as well.
             match checked.filter(|checked| checked.health == Health::Down) {
-                Some(checked) if checked.cause.as_ref().is_some_and(is_open) => {
+                Some(checked) if checked.cause.as_deref().is_some_and(is_open) => {
                     news.explained.push(key.clone());
                 }
                 Some(_) => {}

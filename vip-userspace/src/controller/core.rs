@@ -60,6 +60,8 @@ struct Told {
     members: Vec<BackendName>,
     /// How they stood.
     judged: Arc<Judgement>,
+    /// Since when, in the same order; nothing of who has not been known to stand otherwise than at the beginning.
+    since: Vec<Option<Duration>>,
     alarm: Alarm,
 }
 
@@ -196,7 +198,7 @@ impl<D: Dataplane> Controller<D> {
 
     /// A probe's verdict, or a new cause of an old one.
     pub fn verdict(&mut self, member: MemberKey, health: Health, cause: Option<Cause>) {
-        self.world.checked.insert(member, Checked { health, cause });
+        self.world.checked.insert(member, Checked { health, cause: cause.map(Box::new) });
     }
 
     /// Where a backend's address is now.
@@ -318,6 +320,14 @@ impl<D: Dataplane> Controller<D> {
         Ok(refusals)
     }
 
+    /// Since when each member has stood as it was told of last, where that is not so since the beginning.
+    pub fn standing_since(&self) -> impl Iterator<Item = (MemberKey, Duration)> {
+        self.told.iter().flat_map(|(service, told)| {
+            let members = told.members.iter().zip(&told.since);
+            members.filter_map(|(backend, since)| Some(((service.clone(), backend.clone()), (*since)?)))
+        })
+    }
+
     /// The services whose alarms are others than at the last call: how they were then, and are now.
     pub fn take_alarms(&mut self) -> Vec<(ServiceName, Alarm, Alarm)> {
         let now = |name: &ServiceName| self.told.get(name).map(|told| told.alarm).unwrap_or_default();
@@ -339,30 +349,38 @@ impl<D: Dataplane> Controller<D> {
             let has_more = service.quorum > 1 || service.members.iter().any(|member| member.backup);
             let is_short = *is_short && has_more && !standings.iter().any(is_beginning);
             let told = self.told.entry(service.name.clone()).or_default();
-            let before = std::mem::replace(&mut told.alarm, Alarm { is_short, panics: *panics });
-            if before != told.alarm {
+            let (before, now) = (told.alarm, Alarm { is_short, panics: *panics });
+            if before != now {
                 self.news.entry(service.name.clone()).or_insert(before);
             }
-            transitions.extend(told.take(service, judged));
+            transitions.extend(told.take(service, judged, self.now));
+            told.alarm = now;
         }
         transitions
     }
 }
 
 impl Told {
-    /// Takes how the members of a service stand now; tells which of them stand otherwise than before.
-    fn take(&mut self, service: &Service, judged: &Arc<Judgement>) -> Vec<Transition> {
-        let names = service.members.iter().map(|member| &member.backend);
-        let before: BTreeMap<_, _> = self.members.iter().zip(&self.judged.standings).collect();
-        let others = names.clone().zip(&judged.standings).filter(|(name, now)| before.get(name) != Some(now));
-        let transition = |(backend, now): (&BackendName, &Standing)| Transition {
-            member: (service.name.clone(), backend.clone()),
-            now: now.clone(),
-        };
-        let transitions = others.map(transition).collect();
-        if !self.members.iter().eq(names.clone()) {
-            self.members = names.cloned().collect();
+    /// Takes how the members of a service stand at `now`; tells which of them stand otherwise than before.
+    fn take(&mut self, service: &Service, judged: &Arc<Judgement>, now: Duration) -> Vec<Transition> {
+        let Self { members, judged: last, since, .. } = std::mem::take(self);
+        let known = last.standings.iter().zip(since);
+        let before: BTreeMap<_, _> = members.iter().zip(known).collect();
+        let mut transitions = Vec::new();
+        for (member, standing) in service.members.iter().zip(&judged.standings) {
+            let (was, since) = before.get(&member.backend).copied().unzip();
+            let mut since = since.flatten();
+            if was != Some(standing) {
+                if !is_beginning(standing) {
+                    since = Some(now);
+                }
+                let member = (service.name.clone(), member.backend.clone());
+                transitions.push(Transition { member, now: standing.clone() });
+            }
+            self.since.push(since);
         }
+        let names = service.members.iter().map(|member| &member.backend);
+        self.members = if members.iter().eq(names.clone()) { members } else { names.cloned().collect() };
         self.judged = Arc::clone(judged);
         transitions
     }
@@ -401,7 +419,7 @@ pub(super) fn adopt(
                 (false, true) => Health::Down,
                 (false, false) => Health::Unknown,
             };
-            let cause = (!entry.is_alive()).then_some(Cause::BeforeStart);
+            let cause = (!entry.is_alive()).then_some(Box::new(Cause::BeforeStart));
             world.checked.insert(key.clone(), Checked { health, cause });
         }
     }

@@ -1,6 +1,6 @@
 //! What the checks are to probe and where the backends are, from the world. Pure: it makes no probe and asks nobody.
 
-use std::{collections::BTreeMap, net::SocketAddr};
+use std::net::SocketAddr;
 
 use vip_common::tables::probe_mark;
 
@@ -11,14 +11,12 @@ use crate::{
 };
 
 /// The checks that the intent asks for: of each member with an address of the VIP's family.
-pub(super) fn wanted_checks(world: &World, numbers: &Numbers) -> BTreeMap<CheckId, CheckSpec> {
-    let mut wanted = BTreeMap::new();
-    for service in world.intent.services().values() {
-        let Some(check) = service.check.clone().map(Shared::new) else { continue };
-        let members = service.members.iter();
-        wanted.extend(members.filter_map(|member| wanted_check(world, numbers, service, &check, member)));
-    }
-    wanted
+pub(super) fn wanted_checks(world: &World, numbers: &Numbers) -> impl Iterator<Item = (CheckId, CheckSpec)> {
+    world.intent.services().values().flat_map(move |service| {
+        let check = service.check.clone().map(Shared::new);
+        let wanted = move |member| wanted_check(world, numbers, service, check.as_ref()?, member);
+        service.members.iter().filter_map(wanted)
+    })
 }
 
 fn wanted_check(

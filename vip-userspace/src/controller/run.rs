@@ -2,7 +2,7 @@
 //! systems meet.
 
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::BTreeSet,
     net::{IpAddr, Ipv6Addr},
     path::PathBuf,
     time::{Duration, Instant, SystemTime, UNIX_EPOCH},
@@ -35,10 +35,8 @@ use crate::{
         socket::Bound,
     },
     dataplane::{Dataplane as _, KernelDataplane},
-    health::{self, CheckId, CheckSpec, Checker, Exits, Verdict},
-    model::{
-        AttachMode, BackendName, Cause, Drains, Health, Intent, Mac, MemberKey, NotHeld, Refusal, Shared,
-    },
+    health::{self, Checker, Exits, Verdict},
+    model::{AttachMode, BackendName, Cause, Drains, Health, Intent, Mac, NotHeld, Refusal, Shared},
     net::{Groups, NetError, NetEvent, Owners, Way, addresses, routes},
     places::Places,
     plan::Numbers,
@@ -137,12 +135,10 @@ pub(super) struct Loop {
     pub(super) herald: Herald,
     /// Who may do what at the control socket, as the server knows it.
     pub(super) rules: watch::Sender<Rules>,
-    pub(super) changed_at: BTreeMap<MemberKey, Instant>,
     pub(super) labels: Labels,
     /// The numbers that they tell of.
     labeled: Option<Numbers>,
-    checks: BTreeMap<CheckId, CheckSpec>,
-    /// The intent that they follow.
+    /// The intent that is followed.
     followed: Option<Shared<Intent>>,
     /// Where probes leave, as the checker knows it.
     exits: watch::Sender<Exits>,
@@ -189,8 +185,6 @@ impl Loop {
             server: started.server,
             herald: started.herald,
             rules: started.rules,
-            changed_at: BTreeMap::new(),
-            checks: BTreeMap::new(),
             followed: None,
             exits,
             places_changed: true,
@@ -323,8 +317,8 @@ impl Loop {
         // Wishes for members change nothing of whom is looked after, and how.
         if !before.is_some_and(|before| intent.has_same_parts(&before)) {
             self.net.watcher.watch(self.controller.world().watched());
-            self.checks = super::probing::wanted_checks(self.controller.world(), self.controller.numbers());
-            self.checker.reconcile(&self.checks);
+            let Self { checker, controller, .. } = self;
+            checker.reconcile(super::probing::wanted_checks(controller.world(), controller.numbers()));
         }
         self.places_changed = true;
         self.listen();
@@ -337,10 +331,10 @@ impl Loop {
         let Verdict { ids, target, health, cause } = verdict;
         for id in ids {
             // One on a target that is no longer wanted says nothing of the member.
-            if self.checks.get(&id).is_some_and(|spec| spec.target == target) {
+            if self.checker.target(&id) == Some(target) {
                 let member = (id.service, id.backend);
                 let known =
-                    self.controller.world().checked.get(&member).and_then(|checked| checked.cause.as_ref());
+                    self.controller.world().checked.get(&member).and_then(|checked| checked.cause.as_deref());
                 let cause = bouncing::cause_after(known, cause.clone());
                 self.controller.verdict(member, health, cause);
             }
@@ -554,7 +548,9 @@ impl Loop {
 
     fn status(&self) -> Result<Answer, Refused> {
         let counts = self.controller.dataplane().counts().map_err(failed)?;
-        let ages = self.changed_at.iter().map(|(key, at)| (key.clone(), at.elapsed().as_secs())).collect();
+        let now = self.began.elapsed();
+        let age = |(key, since)| (key, now.saturating_sub(since).as_secs());
+        let ages = self.controller.standing_since().map(age).collect();
         let sources = Sources {
             instance: self.places.instance.as_str(),
             controller: Some((std::process::id(), self.began.elapsed().as_secs())),
@@ -566,7 +562,7 @@ impl Loop {
             counts: &counts,
             flow_entries: self.controller.dataplane().capacity().flows,
             ages,
-            now: self.began.elapsed(),
+            now,
             drains: self.controller.drains(),
         };
         Ok(Answer::Status(Box::new(sources.status())))

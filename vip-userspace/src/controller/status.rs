@@ -126,7 +126,7 @@ impl Sources<'_> {
             weight_part: f64::from(part.eighths()) / f64::from(Part::ALL.eighths()),
             ignored: checked
                 .filter(|checked| standing.is_eligible() && checked.health == Health::Down)
-                .map(|checked| Why::from(checked.cause.clone().unwrap_or(Cause::BeforeStart))),
+                .map(|checked| Why::from(checked.cause.as_deref().cloned().unwrap_or(Cause::BeforeStart))),
             steals: backend.and_then(|backend| self.world.theft(backend, vip)).map(Why::from),
             mac: neighbour.map(|neighbour| neighbour.mac),
             interface: neighbour.and_then(|neighbour| self.interface(neighbour.ifindex)),

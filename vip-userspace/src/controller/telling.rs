@@ -1,6 +1,6 @@
 //! What the loop tells of, on the log and to whoever follows the changes.
 
-use std::{net::IpAddr, time::Instant};
+use std::net::IpAddr;
 
 use log::{Level, info, log};
 
@@ -20,14 +20,13 @@ impl Loop {
             }
             let words = words::of_transition(&transition, self.controller.world());
             info!("{words}");
-            let (service, backend) = transition.member.clone();
+            let (service, backend) = transition.member;
             let standing = match transition.now {
                 Standing::Eligible(_) => StandingWord::In,
                 Standing::Draining(..) => StandingWord::KeepsFlows,
                 Standing::Down(_) => StandingWord::Out,
             };
             self.herald.tell(News::Member { service, backend, standing }, words);
-            self.changed_at.insert(transition.member, Instant::now());
         }
         for (name, before, now) in self.controller.take_alarms() {
             let services = self.controller.world().intent.services();

@@ -1,6 +1,6 @@
 //! The heart of the controller on a dataplane in memory: packets go through the very decision that runs in the kernel.
 
-use std::net::IpAddr;
+use std::{net::IpAddr, time::Duration};
 
 use vip_common::{
     Action, MemberId, Reason,
@@ -120,6 +120,19 @@ fn owner(dataplane: &FakeDataplane, flow: u16, flags: u8) -> u8 {
 }
 
 #[test]
+fn since_when_a_member_stands_as_it_does_is_known_of_each_by_itself() {
+    let mut controller = controller(&FakeDataplane::new(CAPACITY));
+    controller.time(Duration::from_secs(5));
+    controller.verdict(member(2), Health::Down, None);
+    controller.publish().expect("published");
+    controller.time(Duration::from_secs(7));
+    let command = Command::RemoveBackend { name: member(1).1, service: Some(member(1).0) };
+    controller.command(&command).expect("removed");
+    let since: Vec<_> = controller.standing_since().map(|(key, since)| (key, since.as_secs())).collect();
+    assert_eq!(since, [(member(2), 5), (member(3), 0), (member(4), 0)]);
+}
+
+#[test]
 fn a_death_moves_the_flows_of_the_dead_and_no_others_and_a_return_takes_back_just_those() {
     let dataplane = FakeDataplane::new(CAPACITY);
     let mut controller = controller(&dataplane);
@@ -129,7 +142,7 @@ fn a_death_moves_the_flows_of_the_dead_and_no_others_and_a_return_takes_back_jus
     }
     controller.verdict(member(2), Health::Down, Some(crate::model::Cause::PortClosed));
     let transitions = controller.publish().expect("published");
-    let why = Ineligible::Down(crate::model::Cause::PortClosed);
+    let why = Ineligible::Down(Box::new(crate::model::Cause::PortClosed));
     assert_eq!(transitions.len(), 1);
     assert_eq!((&transitions[0].member, &transitions[0].now), (&member(2), &Standing::Down(why)));
     for (before, after) in before.iter().zip(owners(&dataplane)) {

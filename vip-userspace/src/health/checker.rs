@@ -2,7 +2,7 @@
 //! what a verdict leads to, is the controller's.
 
 use std::{
-    collections::{BTreeMap, BTreeSet, HashMap, btree_map},
+    collections::{BTreeMap, HashMap, btree_map},
     fmt,
     hash::{DefaultHasher, Hash as _, Hasher as _},
     net::SocketAddr,
@@ -66,10 +66,8 @@ pub struct Verdict {
 /// When a check's probes start, its [`Schedule`] says: a dead backend is told of within [`Check::detection`].
 #[derive(Debug)]
 pub struct Checker {
-    /// By the member that the task was started for.
-    running: BTreeMap<CheckId, Running>,
-    /// Of each member, the one whose task checks it.
-    leaders: BTreeMap<CheckId, CheckId>,
+    /// By backend and the service that the task was started for.
+    running: BTreeMap<BackendName, BTreeMap<ServiceName, Running>>,
     verdicts: mpsc::Sender<Verdict>,
     exits: watch::Receiver<Exits>,
 }
@@ -78,60 +76,72 @@ impl Checker {
     /// A checker without checks, which will send to `verdicts`; `exits` says where backends are.
     #[must_use]
     pub const fn new(verdicts: mpsc::Sender<Verdict>, exits: watch::Receiver<Exits>) -> Self {
-        Self { running: BTreeMap::new(), leaders: BTreeMap::new(), verdicts, exits }
+        Self { running: BTreeMap::new(), verdicts, exits }
     }
 
-    /// Makes the running checks those of `wanted`: starts, stops and alters only what differs.
+    /// Makes the running checks those of `wanted`, one at most for a member: starts, stops and alters only what differs.
     ///
     /// An altered check keeps its health. If it probes something else from now on (target, port, kind), its next
     /// probe is made at once and decides alone. Sockets are made in the network namespace of the runtime's threads.
     ///
     /// # Panics
     /// Outside of a tokio runtime.
-    pub fn reconcile(&mut self, wanted: &BTreeMap<CheckId, CheckSpec>) {
+    pub fn reconcile(&mut self, wanted: impl IntoIterator<Item = (CheckId, CheckSpec)>) {
         let jobs = self.jobs(wanted);
-        self.running.retain(|id, _| jobs.contains_key(id));
-        self.leaders.clear();
-        for (leader, job) in jobs {
-            self.leaders.extend(job.adopted.keys().map(|id| (id.clone(), leader.clone())));
-            match self.running.entry(leader) {
+        self.running.retain(|backend, running| {
+            running.retain(|service, _| jobs.contains_key(&(backend.clone(), service.clone())));
+            !running.is_empty()
+        });
+        for ((backend, service), job) in jobs {
+            match self.running.entry(backend.clone()).or_default().entry(service) {
                 btree_map::Entry::Occupied(running) => running.get().alter(job),
                 btree_map::Entry::Vacant(place) => {
-                    let running =
-                        Running::start(place.key().clone(), job, self.verdicts.clone(), self.exits.clone());
-                    place.insert(running);
+                    let id = CheckId { service: place.key().clone(), backend };
+                    place.insert(Running::start(id, job, self.verdicts.clone(), self.exits.clone()));
                 }
             }
         }
     }
 
     /// What is wanted, once where several members want the same: by one of them, whose task runs already if any does.
-    fn jobs(&self, wanted: &BTreeMap<CheckId, CheckSpec>) -> BTreeMap<CheckId, Job> {
-        let mut alike: HashMap<_, Vec<_>> = HashMap::new();
-        for (id, spec) in wanted {
+    fn jobs(
+        &self,
+        wanted: impl IntoIterator<Item = (CheckId, CheckSpec)>,
+    ) -> BTreeMap<(BackendName, ServiceName), Job> {
+        let mut alike: HashMap<_, (CheckSpec, Vec<_>)> = HashMap::new();
+        for (CheckId { service, backend }, spec) in wanted {
             let through = matches!(spec.way, Way::Through { .. });
-            let same = (&id.backend, &*spec.check, spec.target, through);
-            alike.entry(same).or_default().push((id, spec));
+            let same = (backend, spec.check.clone(), spec.target, through);
+            let member = (service, spec.adopted);
+            alike.entry(same).or_insert_with(|| (spec, Vec::new())).1.push(member);
         }
-        let job = |members: Vec<(&CheckId, &CheckSpec)>| {
-            let adopted = members.iter().map(|(id, spec)| ((*id).clone(), spec.adopted)).collect();
-            let runs = members.iter().position(|(id, _)| self.running.contains_key(*id));
-            let (leader, spec) = members.into_iter().nth(runs.unwrap_or(0))?;
-            Some((leader.clone(), Job { spec: spec.clone(), adopted }))
+        let job = |(backend, spec, mut members): (BackendName, CheckSpec, Vec<(ServiceName, _)>)| {
+            members.sort_unstable_by(|(one, _), (other, _)| one.cmp(other));
+            let running = self.running.get(&backend);
+            let runs = |service| running.is_some_and(|running| running.contains_key(service));
+            let leader = members.iter().position(|(service, _)| runs(service)).unwrap_or(0);
+            let (service, adopted) = members[leader].clone();
+            ((backend, service), Job { spec: CheckSpec { adopted, ..spec }, members: members.into() })
         };
-        alike.into_values().filter_map(job).collect()
+        alike.into_iter().map(|((backend, ..), (spec, members))| job((backend, spec, members))).collect()
     }
 
     /// Makes the next probe of a check at once, unless one is under way: something speaks against its member.
     pub fn hasten(&self, id: &CheckId) {
-        if let Some(running) = self.leaders.get(id).and_then(|leader| self.running.get(leader)) {
+        if let Some(running) = self.of(id) {
             running.doubt.notify_one();
         }
     }
 
-    /// The members that are checked.
-    pub fn ids(&self) -> impl Iterator<Item = &CheckId> {
-        self.leaders.keys()
+    /// Where the probes of a member go, if it is checked.
+    #[must_use]
+    pub fn target(&self, id: &CheckId) -> Option<SocketAddr> {
+        self.of(id).map(|running| running.job.borrow().spec.target)
+    }
+
+    fn of(&self, id: &CheckId) -> Option<&Running> {
+        let mut running = self.running.get(&id.backend)?.values();
+        running.find(|running| running.job.borrow().has(&id.service))
     }
 }
 
@@ -140,8 +150,22 @@ impl Checker {
 struct Job {
     /// The check of the member that the task was started for.
     spec: CheckSpec,
-    /// The members that it is done for, each with the health that is known of it from before.
-    adopted: BTreeMap<CheckId, Option<Health>>,
+    /// The services whose members it is done for, in their order, each with the health that is known of it from before.
+    members: Arc<[(ServiceName, Option<Health>)]>,
+}
+
+impl Job {
+    fn has(&self, service: &ServiceName) -> bool {
+        has(&self.members, service)
+    }
+
+    fn services(&self) -> impl Iterator<Item = &ServiceName> {
+        self.members.iter().map(|(service, _)| service)
+    }
+}
+
+fn has(members: &[(ServiceName, Option<Health>)], service: &ServiceName) -> bool {
+    members.binary_search_by(|(its, _)| its.cmp(service)).is_ok()
 }
 
 #[derive(Debug)]
@@ -165,7 +189,7 @@ impl Running {
         self.job.send_if_modified(|job| {
             let (its, new) = (&job.spec, &wanted.spec);
             let differs = (&its.check, its.target, &its.way) != (&new.check, new.target, &new.way)
-                || !job.adopted.keys().eq(wanted.adopted.keys());
+                || !job.services().eq(wanted.services());
             *job = wanted;
             differs
         });
@@ -184,12 +208,12 @@ struct Member {
     tracker: Tracker,
     cause: Option<Cause>,
     schedule: Schedule,
-    /// Those that share it.
-    members: BTreeSet<CheckId>,
+    /// Those that share it, by their services.
+    members: Arc<[(ServiceName, Option<Health>)]>,
     /// What was told last of all members but the others.
     told: Known,
     /// What is known of those that were told something else, from before.
-    others: BTreeMap<CheckId, Known>,
+    others: BTreeMap<ServiceName, Known>,
 }
 
 /// Health, and what the last failed probe met.
@@ -197,12 +221,12 @@ type Known = (Health, Option<Cause>);
 
 impl Member {
     fn new(id: CheckId, job: &Job) -> Self {
-        let Job { spec, adopted } = job;
+        let Job { spec, members } = job;
         let tracker =
             Tracker::adopted(spec.check.rise, spec.check.fall, spec.adopted.unwrap_or(Health::Unknown));
         let schedule = Schedule::starting(Instant::now().into_std(), seed(&id));
-        let members = adopted.keys().cloned().collect();
-        Self { id, tracker, cause: None, schedule, members, told: known(None), others: others(adopted) }
+        let (members, others) = (Arc::clone(members), others(members));
+        Self { id, tracker, cause: None, schedule, members, told: known(None), others }
     }
 
     async fn run(
@@ -222,7 +246,8 @@ impl Member {
                 // Without a way to the backend there is nothing to be learned of it.
                 let started = Instant::now();
                 let result = match spec.way.find(spec.target, &mut exits, *timeout).await {
-                    Some(path) => Some(probe(kind, spec.target, &path, *timeout).await),
+                    // On the heap while it goes on: most checks wait, most of the time.
+                    Some(path) => Some(Box::pin(probe(kind, spec.target, &path, *timeout)).await),
                     None => None,
                 };
                 (result, early.then_some(started))
@@ -262,18 +287,18 @@ impl Member {
     /// who is new is not left waiting for an interval.
     fn alter(&mut self, old: &CheckSpec, job: &Job) {
         let (now, new) = (Instant::now().into_std(), &job.spec);
-        self.others.retain(|id, _| job.adopted.contains_key(id));
-        for (id, health) in job.adopted.iter().filter(|(id, _)| !self.members.contains(*id)) {
-            self.others.insert(id.clone(), known(*health));
+        self.others.retain(|service, _| job.has(service));
+        for (service, health) in job.members.iter().filter(|(service, _)| !has(&self.members, service)) {
+            self.others.insert(service.clone(), known(*health));
             self.schedule.hasten(Duration::ZERO, now);
         }
-        self.members = job.adopted.keys().cloned().collect();
+        self.members = Arc::clone(&job.members);
         self.tracker.set_thresholds(new.check.rise, new.check.fall);
         if (&old.check.probe, old.target) == (&new.check.probe, new.target) {
             self.schedule.hasten(interval(&new.check, self.tracker.pace()), now);
         } else {
             // What was told of the old target may not have been listened to any more.
-            (self.told, self.others) = (known(None), others(&job.adopted));
+            (self.told, self.others) = (known(None), others(&job.members));
             self.tracker.start_over();
             self.schedule = Schedule::starting(now, seed(&self.id));
         }
@@ -315,8 +340,11 @@ impl Member {
         if self.told == now && self.others.is_empty() {
             return None;
         }
-        let told = |id: &CheckId| self.others.get(id).unwrap_or(&self.told);
-        let ids: Vec<_> = self.members.iter().filter(|id| *told(id) != now).cloned().collect();
+        let told = |service| self.others.get(service).unwrap_or(&self.told);
+        let untold = self.members.iter().map(|(service, _)| service).filter(|service| *told(service) != now);
+        let id =
+            |service: &ServiceName| CheckId { service: service.clone(), backend: self.id.backend.clone() };
+        let ids: Vec<_> = untold.map(id).collect();
         self.told.clone_from(&now);
         self.others.clear();
         let (health, cause) = now;
@@ -325,9 +353,9 @@ impl Member {
 }
 
 /// Those of whom something is known from before.
-fn others(adopted: &BTreeMap<CheckId, Option<Health>>) -> BTreeMap<CheckId, Known> {
-    let known_ones = adopted.iter().filter(|(_, health)| health.is_some());
-    known_ones.map(|(id, health)| (id.clone(), known(*health))).collect()
+fn others(members: &[(ServiceName, Option<Health>)]) -> BTreeMap<ServiceName, Known> {
+    let known_ones = members.iter().filter(|(_, health)| health.is_some());
+    known_ones.map(|(service, health)| (service.clone(), known(*health))).collect()
 }
 
 fn known(adopted: Option<Health>) -> Known {

@@ -97,7 +97,7 @@ pub enum Ineligible {
     NotProbed,
     /// Its check fails: what the last probe met.
     #[error("down: {0}")]
-    Down(Cause),
+    Down(Box<Cause>),
     /// By the operator's wish it keeps its flows and gets no others.
     #[error("draining")]
     Draining,
@@ -208,7 +208,7 @@ pub(super) fn standing(
         None | Some(Health::Up) => {}
         Some(Health::Unknown) => return Standing::Down(Ineligible::NotProbed),
         Some(Health::Down) => {
-            return Standing::Down(Ineligible::Down(cause.cloned().unwrap_or(Cause::BeforeStart)));
+            return Standing::Down(Ineligible::Down(Box::new(cause.cloned().unwrap_or(Cause::BeforeStart))));
         }
     }
     match (admin, weight) {
@@ -226,7 +226,7 @@ mod tests {
     fn a_member_stands_by_the_first_thing_that_speaks_against_it() {
         let here = Place::Link(Neighbour { mac: Mac([2, 0, 0, 0, 0, 1]), ifindex: 7 });
         let nowhere = || Err(NoNeighbour::NoRoute);
-        let (up, refused) = (Some(Health::Up), || Ineligible::Down(Cause::PortClosed));
+        let (up, refused) = (Some(Health::Up), || Ineligible::Down(Box::new(Cause::PortClosed)));
         let (enabled, draining, disabled) = (Admin::Enabled, Admin::Draining, Admin::Disabled);
         let no_neighbour = || Standing::Down(Ineligible::NoNeighbour(NoNeighbour::NoRoute));
         let cases = [

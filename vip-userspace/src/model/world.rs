@@ -25,7 +25,7 @@ pub struct Checked {
     /// Up, down, or not known yet.
     pub health: Health,
     /// What the last failed probe met; empty if there was none.
-    pub cause: Option<Cause>,
+    pub cause: Option<Box<Cause>>,
 }
 
 /// An interface of this box.
@@ -176,7 +176,7 @@ impl World {
         let checked = self.checked.get(&key);
         let health =
             service.check.as_ref().map(|_| checked.map_or(Health::Unknown, |checked| checked.health));
-        let cause = checked.and_then(|checked| checked.cause.as_ref());
+        let cause = checked.and_then(|checked| checked.cause.as_deref());
         let admin = self.intent.admin(&service.name, &member.backend);
         let standing = standing(admin, member.weight, place, health.filter(|_| looks_at_health), cause);
         let maintenance = self.intent.maintenance(&member.backend);

@@ -31,7 +31,7 @@ fn known() -> Status {
     let no_mac = NoNeighbour::NoMac { interface: "eth0".into() };
     let mut members = [
         member("b1", Some("up"), None, 623, 12_345),
-        member("b2", Some("down"), Some(Ineligible::Down(Cause::PortClosed)), 0, 678),
+        member("b2", Some("down"), Some(Ineligible::Down(Box::new(Cause::PortClosed))), 0, 678),
         member("b3", Some("unknown"), Some(Ineligible::NoNeighbour(no_mac)), 0, 0),
         member("b4", Some("up"), Some(Ineligible::Disabled), 377, 9),
         member("b5", Some("up"), Some(Ineligible::Draining), 0, 9),
@@ -241,7 +241,7 @@ b1       10.200.1.11     02:00:00:00:00:01  eth0       web,web6        5  500 B 
 fn what_a_backend_says_can_not_write_on_the_terminal() {
     let mut hostile = known();
     let said = "\u{1b}[2J\r\nall is well".to_owned();
-    hostile.services[0].members[1].why_not = Some(Ineligible::Down(Cause::Other { said }).into());
+    hostile.services[0].members[1].why_not = Some(Ineligible::Down(Box::new(Cause::Other { said })).into());
     let text = status(&hostile);
     assert!(!text.contains("\u{1b}[2J") && text.contains(" [2J  all is well"), "{text:?}");
 }

@@ -107,7 +107,7 @@ fn name(n: u8) -> BackendName {
 
 fn set(world: &mut World, n: u8, health: Health) {
     let member = ("web".parse().expect("a name"), name(n));
-    world.checked.insert(member, Checked { health, cause: Some(Cause::PortClosed) });
+    world.checked.insert(member, Checked { health, cause: Some(Box::new(Cause::PortClosed)) });
 }
 
 fn web(world: &World) -> &Service {

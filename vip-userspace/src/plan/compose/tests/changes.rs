@@ -59,7 +59,7 @@ fn happen(bench: &mut Bench, change: Change, seconds: &mut u64) {
         Change::Here(n) => drop(neighbours.insert(address(n), Ok(Place::Here))),
         Change::Verdict(n, is_up) => {
             let health = if is_up { Health::Up } else { Health::Down };
-            let cause = (!is_up).then_some(Cause::PortClosed);
+            let cause = (!is_up).then_some(Box::new(Cause::PortClosed));
             checked.insert((name("checked"), backend(n).name), Checked { health, cause });
         }
         Change::Admin(n, admin) => drop(intent.set_admin(&backend(n).name, None, admin)),
