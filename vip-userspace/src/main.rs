@@ -32,7 +32,8 @@ fn main() -> ExitCode {
     };
     let screen = Screen { json: cli.global.json, color: cli.global.color };
     start_log(cli.global.color);
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    // The controller's loop has the first thread to itself: a probe that is under way while it makes rings is not late for that.
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build();
     let result = match runtime {
         Ok(runtime) => {
             let mut meter = Meter::new(&screen);

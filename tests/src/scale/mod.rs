@@ -65,6 +65,14 @@ struct Bench<'a> {
     interrupt: Interrupt,
     tell: &'a mut dyn FnMut(&str),
     figures: Vec<Figure>,
+    /// How many slots the backend had that was disabled last, and how many changed then.
+    rewritten: (usize, usize),
+}
+
+/// What a backend has of the tables: its numbers, one a service, and the slots whose new flows it gets.
+struct Share {
+    ids: Vec<MemberId>,
+    slots: Vec<u32>,
 }
 
 impl<'a> Bench<'a> {
@@ -73,7 +81,16 @@ impl<'a> Bench<'a> {
         let place = Place::new(plan)?;
         let vip = Vip::install(&place.director.dir()?.join("vip"))?;
         vip.configure(&plan.config(Checks::OnePerBackend))?;
-        Ok(Self { plan, controller: None, vip, place, interrupt, tell, figures: Vec::new() })
+        Ok(Self {
+            plan,
+            controller: None,
+            vip,
+            place,
+            interrupt,
+            tell,
+            figures: Vec::new(),
+            rewritten: (0, 0),
+        })
     }
 
     fn figure(&mut self, what: &'static str, measured: f64, unit: &'static str, bound: Option<f64>) {
@@ -134,6 +151,13 @@ impl<'a> Bench<'a> {
             worst = worst.max(self.disable(backend)?);
         }
         self.figure("a backend disabled by command: to its last slot rewritten", worst, "ms", bound);
+        let (had, changed) = self.rewritten;
+        self.figure(
+            "… slots that changed in the rings of its services",
+            count(changed as u64),
+            "",
+            Some(count(had as u64)),
+        );
         worst = 0.0;
         for backend in [11, 42] {
             (self.tell)("a backend is found ill by its check");
@@ -150,64 +174,69 @@ impl<'a> Bench<'a> {
     }
 
     fn disable(&mut self, backend: u32) -> Result<f64> {
-        let slots = self.slots_of(backend)?;
+        let share = self.share(backend)?;
+        let before = self.owners(backend)?;
         let began = Instant::now();
         self.set_admin(backend, Admin::Disabled)?;
-        let took = self.wait_until_moved(backend, &slots, began)?;
+        let took = self.wait_until_moved(&share, began)?;
+        let after = self.owners(backend)?;
+        self.rewritten =
+            (share.slots.len(), before.iter().zip(&after).filter(|(old, new)| old != new).count());
         self.set_admin(backend, Admin::Enabled)?;
         self.settled()?;
         Ok(took)
     }
 
     fn die_by_check(&mut self, backend: u32) -> Result<f64> {
-        let (slots, address) = (self.slots_of(backend)?, self.address(backend)?);
+        let (share, address) = (self.share(backend)?, self.address(backend)?);
         self.place.server.set_ill(address, true);
         let (server, mut told) = (&self.place.server, None);
         self.interrupt.wait_for("the last bad probe", PATIENCE, || {
             told = server.said(address, FALL);
             told.is_some()
         })?;
-        let took = self.wait_until_moved(backend, &slots, told.unwrap_or_else(Instant::now))?;
+        let took = self.wait_until_moved(&share, told.unwrap_or_else(Instant::now))?;
         self.place.server.set_ill(address, false);
-        self.return_of(backend, slots.len())?;
+        self.return_of(&share)?;
         Ok(took)
     }
 
     fn die_by_neighbour(&mut self, backend: u32) -> Result<f64> {
-        let (slots, address) = (self.slots_of(backend)?, self.address(backend)?);
+        let (share, address) = (self.share(backend)?, self.address(backend)?);
         let began = Instant::now();
         lose(&self.place, address)?;
-        let took = self.wait_until_moved(backend, &slots, began)?;
+        let took = self.wait_until_moved(&share, began)?;
         find(&self.place, address)?;
-        self.return_of(backend, slots.len())?;
+        self.return_of(&share)?;
         Ok(took)
     }
 
-    /// Waits until none of the slots is the backend's. In ms since it began.
-    fn wait_until_moved(&mut self, backend: u32, slots: &[u32], began: Instant) -> Result<f64> {
-        let ids = self.ids(backend)?;
-        let tables = self.tables()?;
-        let mut left = slots.to_vec();
-        self.interrupt.wait_for("the slots of the dead to move", PATIENCE, || {
-            while left
-                .last()
-                .is_some_and(|slot| tables.slot(*slot).is_ok_and(|slot| !ids.contains(&slot.current)))
-            {
-                left.pop();
-            }
-            left.is_empty()
-        })?;
+    /// Waits until none of its slots is the backend's. In ms since it began.
+    fn wait_until_moved(&self, share: &Share, began: Instant) -> Result<f64> {
+        self.wait_for_slots("the slots of the dead to move", share, false)?;
         Ok(began.elapsed().as_secs_f64() * 1000.0)
     }
 
-    /// Waits until a backend has as many slots again.
-    fn return_of(&mut self, backend: u32, slots: usize) -> Result<()> {
-        let deadline = Instant::now() + PATIENCE;
-        while self.slots_of(backend)?.len() < slots {
-            self.interrupt.check()?;
-            ensure!(Instant::now() < deadline, "b{backend} does not return: {}", self.log());
-        }
+    /// Waits until a backend has all its slots again.
+    fn return_of(&mut self, share: &Share) -> Result<()> {
+        self.wait_for_slots("the slots of the dead to return", share, true)?;
         self.settled()
+    }
+
+    fn wait_for_slots(&self, what: &str, share: &Share, are_its: bool) -> Result<()> {
+        let tables = self.tables()?;
+        let is_so =
+            |slot: &u32| tables.slot(*slot).is_ok_and(|slot| share.ids.contains(&slot.current) == are_its);
+        let mut left = share.slots.as_slice();
+        let waited = self.interrupt.wait_for(what, PATIENCE, || {
+            while let Some((last, others)) = left.split_last()
+                && is_so(last)
+            {
+                left = others;
+            }
+            left.is_empty()
+        });
+        waited.map(drop).with_context(|| self.log())
     }
 
     /// CPU time and memory while all checks run, each its own.
@@ -235,8 +264,7 @@ impl<'a> Bench<'a> {
         }
         let spent = usage::cpu_time(process)? - before;
         let took = began.elapsed().as_secs_f64();
-        #[expect(clippy::cast_precision_loss, reason = "a count of probes")]
-        let rate = (self.place.server.probes() - counted) as f64 / took;
+        let rate = count(self.place.server.probes() - counted) / took;
         ensure!(rate >= checks / interval * 0.95, "only {rate:.0} probes a second came in\n{}", self.log());
         self.figure("probes a second, while all checks run", rate, "", None);
         self.figure(
@@ -259,8 +287,7 @@ impl<'a> Bench<'a> {
 
     fn memory(&mut self, what: &'static str) -> Result<()> {
         let usage::Memory { own, maps } = usage::memory(self.process()?)?;
-        #[expect(clippy::cast_precision_loss, reason = "megabytes are enough")]
-        let [own, maps] = [own, maps].map(|bytes| bytes as f64 / 1e6);
+        let [own, maps] = [own, maps].map(|bytes| count(bytes) / 1e6);
         self.figure(what, own, "MB", Some(200.0));
         self.figure("mapped tables, which are not counted", maps, "MB", None);
         Ok(())
@@ -284,6 +311,10 @@ impl<'a> Bench<'a> {
         self.memory("resident memory without mapped tables, after that")?;
         let Some(mut controller) = self.controller.take() else { return Ok(()) };
         controller.end(Signal::TERM)?;
+        // Nobody was killed silently.
+        let log = std::fs::read_to_string(self.vip.log())?;
+        let timed_out = log.lines().filter(|line| line.contains("out: down: timed out")).count();
+        self.figure("living members that were taken for dead", count(timed_out as u64), "", Some(0.0));
         Ok(())
     }
 
@@ -313,10 +344,17 @@ impl<'a> Bench<'a> {
         Ok(its.map(|(id, _)| MemberId(*id)).collect())
     }
 
-    fn slots_of(&self, backend: u32) -> Result<Vec<u32>> {
-        let services: Vec<_> = self.plan.services_of(backend).collect();
+    /// What a backend has of the tables.
+    fn share(&self, backend: u32) -> Result<Share> {
         let ids = self.ids(backend)?;
-        self.tables()?.slots_of(self.plan, &services, |id| ids.contains(&id))
+        let slots = self.owners(backend)?.into_iter().filter(|(_, owner)| ids.contains(owner));
+        Ok(Share { slots: slots.map(|(slot, _)| slot).collect(), ids })
+    }
+
+    /// Who gets new flows, slot by slot of the services that a backend is a member of.
+    fn owners(&self, backend: u32) -> Result<Vec<(u32, MemberId)>> {
+        let services: Vec<_> = self.plan.services_of(backend).collect();
+        self.tables()?.owners(self.plan, &services)
     }
 
     /// The end of what the controller logged.
@@ -325,6 +363,11 @@ impl<'a> Bench<'a> {
         let lines: Vec<_> = text.lines().collect();
         format!("vip run logged at last:\n{}", lines[lines.len().saturating_sub(20)..].join("\n"))
     }
+}
+
+#[expect(clippy::cast_precision_loss, reason = "no count here comes near to 2^52")]
+fn count(of: u64) -> f64 {
+    of as f64
 }
 
 fn name(backend: u32) -> Result<BackendName> {

@@ -53,24 +53,17 @@ impl Tables {
         self.slot(last).is_ok_and(|slot| slot.current != MemberId::NOBODY)
     }
 
-    /// The slots whose new flows are a member's, of each of the services with these numbers.
-    pub(super) fn slots_of(
-        &self,
-        plan: Plan,
-        services: &[u32],
-        is_its: impl Fn(MemberId) -> bool,
-    ) -> Result<Vec<u32>> {
-        let mut slots = Vec::new();
+    /// Who gets the new flows of each slot, of each of the services with these numbers.
+    pub(super) fn owners(&self, plan: Plan, services: &[u32]) -> Result<Vec<(u32, MemberId)>> {
+        let mut owners = Vec::new();
         let addresses: Vec<_> = plan.addresses().collect();
         for service in services {
             let (first, last) =
                 self.ends(addresses[*service as usize]).context("the service is published")?;
             for index in first..=last {
-                if is_its(self.slot(index)?.current) {
-                    slots.push(index);
-                }
+                owners.push((index, self.slot(index)?.current));
             }
         }
-        Ok(slots)
+        Ok(owners)
     }
 }

@@ -83,7 +83,8 @@ impl Memory {
     /// # Errors
     /// The file can't be written.
     pub fn keep_labels(&self, labels: &Labels) -> anyhow::Result<()> {
-        self.keep("published.json", &serde_json::to_vec_pretty(labels)?)
+        // For programs alone: it may be long.
+        self.keep("published.json", &serde_json::to_vec(labels)?)
     }
 
     /// Nothing is published any more.
