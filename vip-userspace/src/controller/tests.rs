@@ -343,7 +343,7 @@ fn what_somebody_else_writes_is_found_and_put_right_and_flows_stay() {
     let (first, slots) = tables.rings.first_key_value().expect("a ring");
     let id = *tables.members.keys().next().expect("a member");
     let somebody = vec![
-        Operation::Slots(*first + 7, vec![slots.slot(0); 500].into()),
+        Operation::Slots(*first + 7, vec![slots.slot(0); 500]),
         Operation::Member(id, None),
         Operation::Service4(*tables.services4.keys().next().expect("a service"), None),
     ];

@@ -247,6 +247,9 @@ impl State {
             }
             Operation::Station(mac, station) => put(&mut host.stations, *mac, *station),
             Operation::Slots(first, slots) => self.write_slots(*first as usize, slots)?,
+            Operation::Ring(first, ring) => {
+                self.write_slots(*first as usize, &ring.iter().collect::<Vec<_>>())?;
+            }
             Operation::Service4(key, service) => put(&mut host.services4, *key, *service),
             Operation::Service6(key, service) => put(&mut host.services6, *key, *service),
             Operation::Wide4(key, service) => put(&mut host.wide4, *key, *service),
@@ -271,14 +274,14 @@ impl State {
         Ok(())
     }
 
-    fn write_slots(&mut self, first: usize, slots: &Ring) -> anyhow::Result<()> {
+    fn write_slots(&mut self, first: usize, slots: &[Slot]) -> anyhow::Result<()> {
         let end = first + slots.len();
         anyhow::ensure!(end <= self.capacity.slots as usize, "no room for slots up to {end}");
         let rings = &mut self.host.rings;
         if rings.len() < end {
             rings.resize(end, Slot::of(MemberId::NOBODY));
         }
-        rings[first..end].iter_mut().zip(slots.iter()).for_each(|(place, slot)| *place = slot);
+        rings[first..end].copy_from_slice(slots);
         Ok(())
     }
 }

@@ -51,7 +51,9 @@ pub enum Operation {
     /// An entry of `STATIONS`; `None` removes it.
     Station([u8; 6], Option<Station>),
     /// A run of `RINGS`, by the index of its first slot.
-    Slots(u32, Ring),
+    Slots(u32, Vec<Slot>),
+    /// The same, of all slots of a ring.
+    Ring(u32, Ring),
     /// An entry of `SERVICES4`; `None` removes it.
     Service4(ServiceKey4, Option<Service>),
     /// An entry of `SERVICES6`; `None` removes it.
@@ -77,6 +79,7 @@ impl Operation {
             Self::Terms(..) => (names::TERMS, 1),
             Self::Station(..) => (names::STATIONS, 1),
             Self::Slots(_, slots) => (names::RINGS, slots.len()),
+            Self::Ring(_, ring) => (names::RINGS, ring.len()),
             Self::Service4(..) => (names::SERVICES4, 1),
             Self::Service6(..) => (names::SERVICES6, 1),
             Self::Wide4(..) => (names::WIDE4, 1),
@@ -141,8 +144,8 @@ fn add_slots(published: &Tables, wanted: &Tables, operations: &mut Vec<Operation
         match published.rings.get(first) {
             Some(old) if old.is_same(ring) => {}
             // A ring that was elsewhere, or of another size: the slots that were there tell nothing.
-            Some(old) if old.len() == ring.len() => operations.extend(differing_runs(*first, old, ring)),
-            _ => operations.push(Operation::Slots(*first, ring.clone())),
+            Some(old) if old.len() == ring.len() => operations.extend(runs(*first, old.differing(ring))),
+            _ => operations.push(Operation::Ring(*first, ring.clone())),
         }
     }
 }
@@ -256,18 +259,18 @@ fn changed<'a, K: Ord + Copy, V: PartialEq + Copy>(
     wanted.iter().filter(|(key, value)| published.get(key) != Some(value)).map(|(key, value)| (*key, *value))
 }
 
-/// The stretches of a ring in which every slot differs.
-fn differing_runs(first: u32, old: &Ring, new: &Ring) -> Vec<Operation> {
-    let mut runs: Vec<(usize, Vec<Slot>)> = Vec::new();
-    let differing = (0..).zip(old.iter().zip(new.iter())).filter(|(_, (old, new))| old != new);
-    for (at, (_, new)) in differing {
+/// The writes of these slots of the ring that begins at `first`, in their order: one for each stretch without a gap.
+pub fn runs(first: u32, slots: impl Iterator<Item = (u32, Slot)>) -> Vec<Operation> {
+    let mut runs: Vec<(u32, Vec<Slot>)> = Vec::new();
+    let mut end = None;
+    for (index, slot) in slots {
         match runs.last_mut() {
-            Some((start, run)) if *start + run.len() == at => run.push(new),
-            _ => runs.push((at, vec![new])),
+            Some((_, run)) if end == Some(index) => run.push(slot),
+            _ => runs.push((index, vec![slot])),
         }
+        end = index.checked_add(1);
     }
-    #[expect(clippy::cast_possible_truncation, reason = "a ring has fewer than 2^32 slots")]
-    runs.into_iter().map(|(start, run)| Operation::Slots(first + start as u32, run.into())).collect()
+    runs.into_iter().map(|(start, run)| Operation::Slots(first + start, run)).collect()
 }
 
 #[cfg(test)]

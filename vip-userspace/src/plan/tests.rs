@@ -34,6 +34,7 @@ fn apply(tables: &mut Tables, words: &mut BTreeMap<u32, u64>, operation: &Operat
         Operation::Terms(key, value) => set(&mut tables.terms, key, value),
         Operation::Station(key, value) => set(&mut tables.stations, key, value),
         Operation::Slots(first, run) => write_slots(tables, first, &run),
+        Operation::Ring(first, ring) => write_slots(tables, first, &ring.iter().collect::<Vec<_>>()),
         Operation::Service4(key, value) => set(&mut tables.services4, key, value),
         Operation::Service6(key, value) => set(&mut tables.services6, key, value),
         Operation::Wide4(key, value) => set(&mut tables.wide4, key, value),
@@ -51,7 +52,7 @@ fn set_member(members: &mut OrdMap<MemberId, MemberEntry>, id: MemberId, entry: 
     }
 }
 
-fn write_slots(tables: &mut Tables, first: u32, run: &Ring) {
+fn write_slots(tables: &mut Tables, first: u32, run: &[Slot]) {
     let found = tables
         .rings
         .range_mut(..=first)
@@ -61,10 +62,10 @@ fn write_slots(tables: &mut Tables, first: u32, run: &Ring) {
         Some((start, ring)) if (first - *start) as usize + run.len() <= ring.len() => {
             let mut slots: Vec<_> = ring.iter().collect();
             let at = (first - *start) as usize;
-            slots.splice(at..at + run.len(), run.iter());
+            slots.splice(at..at + run.len(), run.iter().copied());
             *ring = slots.into();
         }
-        _ => drop(tables.rings.insert(first, run.clone())),
+        _ => drop(tables.rings.insert(first, run.to_vec().into())),
     }
 }
 
@@ -193,7 +194,7 @@ fn every_step_of_every_plan_leaves_tables_that_agree_and_the_last_one_those_that
 fn only_the_slots_that_differ_are_written() {
     let old = example(&[(1, 10, &[1, 2, 1, 2, 1])]);
     let new = example(&[(1, 10, &[1, 1, 1, 2, 2])]);
-    let one = |member| Ring::at_rest(&[MemberId(member)]);
+    let one = |member| vec![Slot::of(MemberId(member))];
     assert_eq!(plan(&old, &new), [Operation::Slots(11, one(1)), Operation::Slots(14, one(2))]);
 }
 

@@ -21,6 +21,7 @@ mod owners;
 pub mod remember;
 pub mod schedulers;
 mod slots;
+mod sparse;
 mod stand_in;
 
 pub use allocator::{BadRange, Slots};

@@ -74,27 +74,40 @@ impl Owners {
         }
     }
 
-    /// # Panics
-    /// There are not so many.
-    pub(super) fn set(&mut self, index: usize, owner: MemberId) {
-        match self {
-            Self::Far(owners) => Arc::make_mut(owners)[index] = owner,
-            Self::Near { lowest, above: near } => match above(*lowest, owner) {
-                Some(above) => Arc::make_mut(near)[index] = above,
-                None => self.set_all([(index, owner)].into_iter()),
-            },
+    /// The slots that have another owner there.
+    pub(super) fn differing(&self, other: &Self) -> Vec<u32> {
+        match (self, other) {
+            (Self::Near { lowest, above }, Self::Near { lowest: its, above: other }) if lowest == its => {
+                differing(above.iter(), other.iter())
+            }
+            _ => differing(self.iter(), other.iter()),
         }
     }
 
     /// # Panics
     /// There are not so many.
-    pub(super) fn set_all(&mut self, changes: impl Iterator<Item = (usize, MemberId)>) {
+    pub(super) fn set_all(&mut self, changes: impl ExactSizeIterator<Item = (u32, MemberId)> + Clone) {
+        // Where most of them are new, the lowest one may be.
+        if changes.len() < self.len() / 2
+            && let Self::Near { lowest, above: near } = self
+            && changes.clone().all(|(_, owner)| above(*lowest, owner).is_some())
+        {
+            let near = Arc::make_mut(near);
+            for (index, owner) in changes {
+                near[index as usize] = above(*lowest, owner).unwrap_or(NOBODY);
+            }
+            return;
+        }
         let mut owners: Vec<_> = self.iter().collect();
         for (index, owner) in changes {
-            owners[index] = owner;
+            owners[index as usize] = owner;
         }
         *self = Self::new(owners.iter().copied());
     }
+}
+
+fn differing<T: PartialEq>(one: impl Iterator<Item = T>, other: impl Iterator<Item = T>) -> Vec<u32> {
+    (0..).zip(one.zip(other)).filter(|(_, (one, other))| one != other).map(|(index, _)| index).collect()
 }
 
 /// By how much an id is above the lowest one, if it is near.

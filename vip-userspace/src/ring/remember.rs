@@ -5,14 +5,14 @@
 //! A slot is *departed* while `current` differs from `settled`: its window runs. It is *reunited* once they are the
 //! same again and it is still tracked: it waits until no live flow of it lives elsewhere.
 
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use std::time::Duration;
 
 use vip_common::{
     MemberId,
     tables::{OnDead, Slot},
 };
 
-use super::Ring;
+use super::{Ring, sparse::Sparse};
 
 /// What a service says of its older flows.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -31,14 +31,14 @@ pub const GRACE: Duration = Duration::from_millis(100);
 pub struct RingMemory {
     slots: Ring,
     /// For each tracked slot, and no other, when it departed or was reunited.
-    since: Arc<BTreeMap<u32, Duration>>,
+    since: Sparse<Duration>,
 }
 
 impl RingMemory {
     /// A ring that remembers nothing: all flows of a slot belong to its owner.
     #[must_use]
     pub fn new(owners: &[MemberId]) -> Self {
-        Self { slots: Ring::at_rest(owners), since: Arc::default() }
+        Self { slots: Ring::at_rest(owners), since: Sparse::default() }
     }
 
     /// A ring as an earlier controller left it. How long its tracked slots have been so is not known: their windows
@@ -47,7 +47,7 @@ impl RingMemory {
     pub fn adopt(slots: Ring, now: Duration) -> Self {
         let tracked = (0..).zip(slots.iter()).filter(|(_, slot)| slot.is_tracked());
         let since = tracked.map(|(index, _)| (index, now)).collect();
-        Self { slots, since: Arc::new(since) }
+        Self { slots, since }
     }
 
     /// The slots. The same ones for as long as nothing changes.
@@ -65,7 +65,7 @@ impl RingMemory {
     /// Number of slots whose window runs.
     #[must_use]
     pub fn departed(&self) -> usize {
-        self.since.keys().filter(|index| is_departed(self.slots.slot(**index))).count()
+        self.since.iter().filter(|(index, _)| is_departed(self.slots.slot(*index))).count()
     }
 
     /// Gives new flows to the `owners` that are wanted now, slot by slot, and keeps older ones where the rules 8 to 10
@@ -83,56 +83,43 @@ impl RingMemory {
             return;
         }
         let is_down = |member| member == MemberId::NOBODY || is_down(member);
-        let changed = |((index, slot), owner): ((u32, Slot), &MemberId)| {
-            // Nearly all slots: their owner is the wanted one, so it is not down.
-            if slot == Slot::of(*owner) {
-                return None;
-            }
-            let new = turned(slot, *owner, is_down, terms);
+        // Nearly all slots have the wanted owner, so it is not down, and name nobody else.
+        let changed = |index: u32| {
+            let slot = self.slots.slot(index);
+            let new = turned(slot, owners[index as usize], is_down, terms);
             (new != slot).then_some((index, new))
         };
-        let changes: Vec<_> = (0..).zip(self.slots.iter()).zip(owners).filter_map(changed).collect();
-        // A whole ring that begins, or comes to rest: nothing is remembered of it, slot by slot.
-        if self.since.is_empty() && changes.iter().all(|(_, new)| !new.is_tracked()) {
-            let changes: Vec<_> = changes.iter().map(|(index, new)| (*index, new.current)).collect();
-            self.slots.set_owners(&changes);
-            return;
-        }
-        for (index, new) in changes {
-            self.replace(index, new, now);
-        }
+        let changes: Vec<_> = self.slots.unlike(owners).into_iter().filter_map(changed).collect();
+        self.replace(&changes, now);
     }
 
     /// Ends the windows that are over at `now`: whoever gets the new flows of such a slot gets all (rule 11).
     pub fn settle(&mut self, now: Duration, window: Duration) {
-        let over = |(index, since): (&u32, &Duration)| {
-            let slot = self.slots.slot(*index);
-            (is_departed(slot) && since.saturating_add(window) <= now).then_some((*index, slot.current))
+        let over = |(index, since): (u32, Duration)| {
+            let slot = self.slots.slot(index);
+            let is_over = is_departed(slot) && since.saturating_add(window) <= now;
+            is_over.then_some((index, Slot::tracked(slot.current, slot.current)))
         };
         let over: Vec<_> = self.since.iter().filter_map(over).collect();
-        for (index, current) in over {
-            self.replace(index, Slot::tracked(current, current), now);
-        }
+        self.replace(&over, now);
     }
 
     /// Stops tracking the reunited slots that a sweep, begun at `began`, did not find `held` (rule 12). A slot that was
     /// reunited less than [`GRACE`] before is left to the next sweep: a packet may have written after this one looked.
     pub fn untrack(&mut self, began: Duration, held: impl Fn(u32) -> bool) {
-        let free = |(index, since): (&u32, &Duration)| {
-            let slot = self.slots.slot(*index);
-            let is_free = !is_departed(slot) && since.saturating_add(GRACE) <= began && !held(*index);
-            is_free.then_some((*index, slot.current))
+        let free = |(index, since): (u32, Duration)| {
+            let slot = self.slots.slot(index);
+            let is_free = !is_departed(slot) && since.saturating_add(GRACE) <= began && !held(index);
+            is_free.then_some((index, Slot::of(slot.current)))
         };
         let free: Vec<_> = self.since.iter().filter_map(free).collect();
-        for (index, current) in free {
-            self.replace(index, Slot::of(current), began);
-        }
+        self.replace(&free, began);
     }
 
     /// When the next window ends; `None` while none runs.
     #[must_use]
     pub fn deadline(&self, window: Duration) -> Option<Duration> {
-        let departed = self.since.iter().filter(|(index, _)| is_departed(self.slots.slot(**index)));
+        let departed = self.since.iter().filter(|(index, _)| is_departed(self.slots.slot(*index)));
         departed.map(|(_, since)| since.saturating_add(window)).min()
     }
 
@@ -141,7 +128,7 @@ impl RingMemory {
     #[must_use]
     pub fn departed_from(&self, member: MemberId, window: Duration) -> (u32, Duration) {
         let its = self.since.iter().filter(|(index, _)| {
-            let slot = self.slots.slot(**index);
+            let slot = self.slots.slot(*index);
             is_departed(slot) && slot.settled() == member
         });
         let ends = its.map(|(_, since)| since.saturating_add(window));
@@ -155,30 +142,28 @@ impl RingMemory {
             *self = Self::adopt(found.clone(), now);
             return;
         }
-        let other = |((index, slot), found): ((u32, Slot), Slot)| (slot != found).then_some((index, found));
-        let others: Vec<_> = (0..).zip(self.slots.iter()).zip(found.iter()).filter_map(other).collect();
-        for (index, found) in others {
-            self.replace(index, found, now);
-        }
+        let others: Vec<_> = self.slots.differing(found).collect();
+        self.replace(&others, now);
     }
 
     /// Whether the older flows of a slot are a member's that does not get its new ones.
     #[must_use]
     pub fn remembers(&self, member: MemberId) -> bool {
-        self.since.keys().any(|index| self.slots.slot(*index).settled() == member)
+        self.since.iter().any(|(index, _)| self.slots.slot(index).settled() == member)
     }
 
-    /// Writes a slot. A window that runs goes on unless the member that it is for has changed.
-    fn replace(&mut self, index: u32, new: Slot, now: Duration) {
-        let old = self.slots.slot(index);
-        self.slots.set(index, new);
-        let since = Arc::make_mut(&mut self.since);
-        let goes_on = is_departed(old) && is_departed(new) && old.settled() == new.settled();
-        if !new.is_tracked() {
-            since.remove(&index);
-        } else if !goes_on {
-            since.insert(index, now);
+    /// Writes slots, in their order, each once. A window that runs goes on unless the member that it is for has changed.
+    fn replace(&mut self, changes: &[(u32, Slot)], now: Duration) {
+        let since = |(index, new): &(u32, Slot)| {
+            let old = self.slots.slot(*index);
+            let goes_on = is_departed(old) && is_departed(*new) && old.settled() == new.settled();
+            (!goes_on || !new.is_tracked()).then_some((*index, new.is_tracked().then_some(now)))
+        };
+        let since: Vec<_> = changes.iter().filter_map(since).collect();
+        if !self.since.is_empty() || since.iter().any(|(_, since)| since.is_some()) {
+            self.since.change(since.into_iter());
         }
+        self.slots.set_all(changes);
     }
 }
 

@@ -1,26 +1,24 @@
 //! The slots of one ring, as they are kept: nearly all of them name one member, and need no more room than that. It knows
 //! neither why a slot changes nor when.
 
-use std::{collections::BTreeMap, sync::Arc};
-
 use vip_common::{MemberId, tables::Slot};
 
-use super::owners::Owners;
+use super::{owners::Owners, sparse::Sparse};
 
 /// The slots of a ring. Copies are cheap: they share until one of them changes.
 #[derive(Clone, PartialEq, Eq, Default, Debug)]
 pub struct Ring {
     /// Who gets the new flows of each slot.
     owners: Owners,
-    /// Those slots that name more than their owner, or are tracked, by index.
-    others: Arc<BTreeMap<u32, Slot>>,
+    /// Those slots that name more than their owner, or are tracked.
+    others: Sparse<Slot>,
 }
 
 impl Ring {
     /// A ring whose slots name their owners alone.
     #[must_use]
     pub fn at_rest(owners: &[MemberId]) -> Self {
-        Self { owners: Owners::new(owners.iter().copied()), others: Arc::default() }
+        Self { owners: Owners::new(owners.iter().copied()), others: Sparse::default() }
     }
 
     /// Number of slots.
@@ -38,7 +36,7 @@ impl Ring {
     /// True for copies of one ring that none of them has changed since: they are equal, and nobody need look.
     #[must_use]
     pub fn is_same(&self, other: &Self) -> bool {
-        self.owners.is_same(&other.owners) && Arc::ptr_eq(&self.others, &other.others)
+        self.owners.is_same(&other.owners) && self.others.is_same(&other.others)
     }
 
     /// What the owner of each slot is for somebody, who is asked once for each owner; and may be for others.
@@ -52,63 +50,69 @@ impl Ring {
     /// There are not so many.
     #[must_use]
     pub fn slot(&self, index: u32) -> Slot {
-        self.others.get(&index).copied().unwrap_or_else(|| Slot::of(self.owners.at(index as usize)))
+        self.others.get(index).unwrap_or_else(|| Slot::of(self.owners.at(index as usize)))
     }
 
     /// All slots, in their order.
     pub fn iter(&self) -> impl Iterator<Item = Slot> {
         let mut others = self.others.iter().peekable();
         (0..).zip(self.owners.iter()).map(move |(index, owner)| {
-            let other = others.next_if(|(at, _)| **at == index);
-            other.map_or_else(|| Slot::of(owner), |(_, slot)| *slot)
+            let other = others.next_if(|(at, _)| *at == index);
+            other.map_or_else(|| Slot::of(owner), |(_, slot)| slot)
         })
     }
 
-    /// Writes a slot.
+    /// The slots whose owner is not the one that is wanted, and those that name more than their owner, in their order.
+    pub(super) fn unlike(&self, wanted: &[MemberId]) -> Vec<u32> {
+        let mut others = self.others.iter().peekable();
+        let is_unlike = |(index, (owner, wanted)): (u32, (MemberId, &MemberId))| {
+            let is_other = others.next_if(|(at, _)| *at == index).is_some();
+            (is_other || owner != *wanted).then_some(index)
+        };
+        (0..).zip(self.owners.iter().zip(wanted)).filter_map(is_unlike).collect()
+    }
+
+    /// The slots that are others in `new`, which has as many, as they are there.
+    pub fn differing<'a>(&self, new: &'a Self) -> impl Iterator<Item = (u32, Slot)> + use<'a> {
+        let mut indices = self.owners.differing(&new.owners);
+        if !self.others.is_same(&new.others) {
+            let others = self.others.iter().chain(new.others.iter()).map(|(index, _)| index);
+            indices.extend(others.filter(|index| self.slot(*index) != new.slot(*index)));
+            indices.sort_unstable();
+            indices.dedup();
+        }
+        indices.into_iter().map(|index| (index, new.slot(index)))
+    }
+
+    /// Writes slots, in their order, each once.
     ///
     /// # Panics
     /// There are not so many.
-    pub fn set(&mut self, index: u32, slot: Slot) {
-        self.owners.set(index as usize, slot.current);
-        if slot != Slot::of(slot.current) {
-            Arc::make_mut(&mut self.others).insert(index, slot);
-        } else if self.others.contains_key(&index) {
-            Arc::make_mut(&mut self.others).remove(&index);
-        }
-    }
-
-    /// Gives slots to owners, the only ones that they name then.
-    pub(super) fn set_owners(&mut self, changes: &[(u32, MemberId)]) {
+    pub(super) fn set_all(&mut self, changes: &[(u32, Slot)]) {
         if changes.is_empty() {
             return;
         }
-        self.owners.set_all(changes.iter().map(|(index, owner)| (*index as usize, *owner)));
-        if !self.others.is_empty() {
-            let others = Arc::make_mut(&mut self.others);
-            for (index, _) in changes {
-                others.remove(index);
-            }
+        self.owners.set_all(changes.iter().map(|(index, slot)| (*index, slot.current)));
+        let other =
+            |(index, slot): &(u32, Slot)| (*index, (*slot != Slot::of(slot.current)).then_some(*slot));
+        let others = changes.iter().map(other);
+        if !self.others.is_empty() || others.clone().any(|(_, other)| other.is_some()) {
+            self.others.change(others);
         }
     }
 
     /// Every member that a slot names.
     pub fn named(&self) -> impl Iterator<Item = MemberId> {
-        let settled = self.others.values().map(Slot::settled);
+        let settled = self.others.iter().map(|(_, slot)| slot.settled());
         self.owners.iter().chain(settled)
     }
 }
 
 impl FromIterator<Slot> for Ring {
     fn from_iter<I: IntoIterator<Item = Slot>>(slots: I) -> Self {
-        let mut others = BTreeMap::new();
-        let owner = |(index, slot): (u32, Slot)| {
-            if slot != Slot::of(slot.current) {
-                others.insert(index, slot);
-            }
-            slot.current
-        };
-        let owners: Vec<_> = (0..).zip(slots).map(owner).collect();
-        Self { owners: Owners::new(owners.iter().copied()), others: Arc::new(others) }
+        let slots: Vec<_> = slots.into_iter().collect();
+        let others = (0..).zip(slots.iter().copied()).filter(|(_, slot)| *slot != Slot::of(slot.current));
+        Self { owners: Owners::new(slots.iter().map(|slot| slot.current)), others: others.collect() }
     }
 }
 
@@ -151,9 +155,15 @@ mod tests {
             for (at, new) in changes {
                 let (at, before) = (at.index(slots.len()), ring.clone());
                 prop_assert!(ring.is_same(&before));
-                slots[at] = new[0];
-                ring.set(u32::try_from(at).unwrap_or_default(), new[0]);
-                prop_assert!(!ring.is_same(&before));
+                let old = slots.clone();
+                for (slot, new) in slots[at..].iter_mut().zip(new) {
+                    *slot = new;
+                }
+                let differing = (0..).zip(old.iter().zip(&slots)).filter(|(_, (old, new))| old != new);
+                let differing: Vec<_> = differing.map(|(index, (_, new))| (index, *new)).collect();
+                ring.set_all(&differing);
+                prop_assert_eq!(ring.is_same(&before), differing.is_empty());
+                prop_assert_eq!(before.differing(&ring).collect::<Vec<_>>(), differing);
             }
             prop_assert_eq!(ring.iter().collect::<Vec<_>>(), slots.clone());
             prop_assert_eq!((0..).map(|index| ring.slot(index)).take(slots.len()).collect::<Vec<_>>(), slots.clone());
@@ -165,8 +175,11 @@ mod tests {
             prop_assert_eq!(ring.owners_as(|owner| owner), owners.clone());
             let wanted = Ring::at_rest(&owners);
             prop_assert_eq!(wanted.iter().collect::<Vec<_>>(), owners.iter().copied().map(Slot::of).collect::<Vec<_>>());
-            let all: Vec<_> = (0..).zip(owners).collect();
-            ring.set_owners(&all);
+            let others = (0..).zip(&slots).filter(|(_, slot)| **slot != Slot::of(slot.current));
+            let unlike: Vec<u32> = others.map(|(index, _)| index).collect();
+            prop_assert_eq!(ring.unlike(&owners), unlike);
+            let all: Vec<_> = (0..).zip(wanted.iter()).collect();
+            ring.set_all(&all);
             prop_assert_eq!(ring, wanted);
         }
     }

@@ -227,7 +227,7 @@ fn a_restart_keeps_flows_where_they_are_and_starts_windows_anew() {
     story.dataplane.forget_applied();
     restart(&mut story);
     story.controller.publish().expect("published");
-    let slots = |operation: &Operation| matches!(operation, Operation::Slots(..));
+    let slots = |operation: &Operation| matches!(operation, Operation::Slots(..) | Operation::Ring(..));
     assert_eq!((story.tracked(), story.dataplane.applied().iter().any(slots)), (tracked, false));
     // The new controller's time begins at 0, and the window with it.
     story.controller.time(Duration::from_secs(20));

@@ -57,10 +57,13 @@ fn count(
     controller.publish().expect("published");
     let (mut written, mut writes) = (BTreeSet::new(), 0);
     for operation in dataplane.applied() {
-        if let Operation::Slots(first, run) = operation {
-            written.extend((first..).take(run.len()));
-            writes += run.len();
-        }
+        let (first, slots) = match operation {
+            Operation::Slots(first, run) => (first, run.len()),
+            Operation::Ring(first, ring) => (first, ring.len()),
+            _ => continue,
+        };
+        written.extend((first..).take(slots));
+        writes += slots;
     }
     assert_eq!(written.len(), writes);
     let slots = |rings: &std::collections::BTreeMap<u32, Ring>| -> Vec<_> {
@@ -122,8 +125,7 @@ fn a_verdict_concerns_one_service_and_a_tick_none() {
     assert!((10..40).contains(&slots), "a tenth of a ring: {slots}");
     assert_eq!(verdict("s4", Health::Down), (0, 0), "it is known");
     assert_eq!(verdict("s4", Health::Up), (1, slots));
-    let tick =
-        |controller: &mut Controller<FakeDataplane>| controller.time(std::time::Duration::from_secs(1));
+    let tick = |controller: &mut Controller<FakeDataplane>| controller.time(Duration::from_secs(1));
     assert_eq!(count(&mut controller, &dataplane, tick), (0, 0));
     assert_eq!(dataplane.applied(), []);
 }

@@ -10,14 +10,14 @@ use aya::util::nr_cpus;
 use bytemuck::cast;
 use vip_common::{
     FlowKey, MemberId,
-    tables::{InsertCount, Member, MemberCount, Sweep, Terms, names},
+    tables::{InsertCount, Member, MemberCount, Slot, Sweep, Terms, names},
 };
 
 use self::entries::{Prefix, Value, bytes, put, put_wide, size_of_table, station_key, store, words};
 pub(super) use self::entries::{failed, typed};
 pub use self::flows::FlowEntries;
 use super::{Capacity, error::DataplaneError, mapping::Words};
-use crate::{plan::Operation, ring::Ring};
+use crate::plan::Operation;
 
 type Result<T> = std::result::Result<T, DataplaneError>;
 
@@ -112,7 +112,8 @@ impl Maps {
             Operation::Member(id, member) => self.write_member(*id, *member),
             Operation::Generation(id, generation) => self.write_generation(*id, *generation),
             Operation::VipWord(index, word) => store(names::VIPS, &mut self.vips, *index, *word),
-            Operation::Slots(first, slots) => self.write_slots(*first, slots),
+            Operation::Slots(first, slots) => self.write_slots(*first, slots.iter().copied()),
+            Operation::Ring(first, ring) => self.write_slots(*first, ring.iter()),
             Operation::FlowKey(key) => {
                 let result = self.flow_key.set(0, bytes::<{ size_of::<FlowKey>() }>(key), 0);
                 result.map_err(failed("write", names::FLOW_KEY))
@@ -156,8 +157,8 @@ impl Maps {
         store(names::TERMS, &mut self.terms, index, allowance)
     }
 
-    fn write_slots(&mut self, first: u32, slots: &Ring) -> Result<()> {
-        for (index, slot) in (first..).zip(slots.iter()) {
+    fn write_slots(&mut self, first: u32, slots: impl Iterator<Item = Slot>) -> Result<()> {
+        for (index, slot) in (first..).zip(slots) {
             store(names::RINGS, &mut self.rings, index, cast(slot))?;
         }
         Ok(())

@@ -15,7 +15,7 @@ use super::{
 };
 use crate::{
     dataplane::mapping::Words,
-    plan::{Operation, Tables},
+    plan::{Operation, Tables, runs},
     ring::Ring,
 };
 
@@ -113,20 +113,13 @@ impl Maps {
         strays.into_iter().map(|(id, _)| Operation::Terms(id, published.terms.get(&id).copied())).collect()
     }
 
-    /// The stretches of a ring in which every slot is another.
+    /// What puts the slots of a ring right.
     fn stray_slots(&self, first: u32, slots: &Ring) -> Vec<Operation> {
-        let mut runs: Vec<(u32, Vec<Slot>)> = Vec::new();
-        for (index, slot) in (first..).zip(slots.iter()) {
-            // Past the end nothing can be put right, and nothing was written.
-            if self.rings.get(index).is_none_or(|word| word == cast::<_, u64>(slot)) {
-                continue;
-            }
-            match runs.last_mut() {
-                Some((start, run)) if (*start..).nth(run.len()) == Some(index) => run.push(slot),
-                _ => runs.push((index, vec![slot])),
-            }
-        }
-        runs.into_iter().map(|(start, run)| Operation::Slots(start, run.into())).collect()
+        // Past the end nothing can be put right, and nothing was written.
+        let is_stray = |(index, slot): &(u32, Slot)| {
+            self.rings.get(first + index).is_some_and(|word| word != cast::<_, u64>(*slot))
+        };
+        runs(first, (0..).zip(slots.iter()).filter(is_stray))
     }
 }
 
