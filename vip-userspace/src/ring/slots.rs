@@ -76,8 +76,7 @@ impl Ring {
     pub fn differing<'a>(&self, new: &'a Self) -> impl Iterator<Item = (u32, Slot)> + use<'a> {
         let mut indices = self.owners.differing(&new.owners);
         if !self.others.is_same(&new.others) {
-            let others = self.others.iter().chain(new.others.iter()).map(|(index, _)| index);
-            indices.extend(others.filter(|index| self.slot(*index) != new.slot(*index)));
+            indices.extend(self.others.differing(&new.others));
             indices.sort_unstable();
             indices.dedup();
         }

@@ -28,6 +28,25 @@ impl<T: Copy> Sparse<T> {
         self.0.iter().copied()
     }
 
+    /// The slots that have another value there, or one in one of the two alone.
+    pub(super) fn differing(&self, other: &Self) -> Vec<u32>
+    where
+        T: PartialEq,
+    {
+        let mut differing = Vec::new();
+        let mut its = other.iter().peekable();
+        for (index, value) in self.iter() {
+            while let Some((at, _)) = its.next_if(|(at, _)| *at < index) {
+                differing.push(at);
+            }
+            if its.next_if(|(at, _)| *at == index).is_none_or(|(_, other)| other != value) {
+                differing.push(index);
+            }
+        }
+        differing.extend(its.map(|(index, _)| index));
+        differing
+    }
+
     /// Gives slots other values, or takes them away. The changes are in the order of their indices, one at most for a slot.
     pub(super) fn change(&mut self, changes: impl Iterator<Item = (u32, Option<T>)>) {
         let mut changes = changes.peekable();
@@ -77,6 +96,7 @@ mod tests {
         ) {
             let (mut sparse, mut map) = (Sparse::default(), BTreeMap::new());
             for changes in changes {
+                let before = (sparse.clone(), map.clone());
                 sparse.change(changes.iter().map(|(index, value)| (*index, *value)));
                 for (index, value) in changes {
                     match value {
@@ -86,6 +106,8 @@ mod tests {
                 }
                 prop_assert_eq!(sparse.iter().collect::<BTreeMap<_, _>>(), map.clone());
                 prop_assert_eq!((sparse.len(), sparse.is_empty()), (map.len(), map.is_empty()));
+                let differing = (0..20).filter(|index| before.1.get(index) != map.get(index));
+                prop_assert_eq!(before.0.differing(&sparse), differing.collect::<Vec<_>>());
                 prop_assert!((0..20).all(|index| sparse.get(index) == map.get(&index).copied()));
             }
         }
