@@ -17,9 +17,9 @@ use vip_tests::{
 const DEATHS: usize = 20;
 /// How many of them may take longer because the machine was busy with something else: the times of all are told.
 const BUSY: usize = DEATHS / 5;
-/// How much longer a controller that is not optimised may take, which is to compose and to publish. The promises are those of
+/// How much longer than 50 ms a controller that is not optimised may take to compose and to publish. The promise is that of
 /// `cargo test --release --package vip-tests --test deaths`, with the optimised `vip`.
-const UNOPTIMISED: Duration = Duration::from_millis(if cfg!(debug_assertions) { 150 } else { 0 });
+const UNOPTIMISED: Duration = Duration::from_millis(if cfg!(debug_assertions) { 100 } else { 0 });
 /// The stories measure: one at a time.
 static ALONE: Mutex<()> = Mutex::new(());
 const SOON: Duration = Duration::from_secs(20);
@@ -102,7 +102,7 @@ fn who_falls_silent_gets_no_packet_after_400_ms() -> Result<()> {
         took.push(last.unwrap_or(died).saturating_duration_since(died));
         stage.come_back(1)?;
     }
-    judge("from a death to the last packet", took, Duration::from_millis(400) + UNOPTIMISED)
+    judge("from a death to the last packet", took, Duration::from_millis(400))
 }
 
 #[test]
