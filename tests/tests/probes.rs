@@ -344,7 +344,7 @@ fn thousands_of_checks_are_a_small_part_of_a_core() -> Result<()> {
     runtime.block_on(async {
         let (sender, mut verdicts) = mpsc::channel(1024);
         let mut checker = Checker::new(sender, watch::channel(Exits::new()).1);
-        checker.reconcile(&many_checks(port));
+        checker.reconcile(many_checks(port));
         for _ in 0..MANY {
             let verdict =
                 tokio::time::timeout(DEADLINE, verdicts.recv()).await.context("verdicts in time")?;

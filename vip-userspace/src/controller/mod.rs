@@ -1,6 +1,7 @@
 //! The controller: one loop, one writer. Events change the world, the world is composed to tables, the plan says what
 //! differs, the dataplane writes it.
 
+mod answering;
 mod bouncing;
 mod commands;
 mod core;
@@ -9,8 +10,10 @@ mod drains;
 mod explain;
 mod flows;
 mod inlet;
+mod keeping;
 mod lanes;
 mod memory;
+mod noticing;
 mod offline;
 mod probing;
 mod reload;
