@@ -60,7 +60,7 @@ struct Told {
     members: Vec<BackendName>,
     /// How they stood.
     judged: Arc<Judgement>,
-    /// Since when, in the same order; nothing of who has not been known to stand otherwise than at the beginning.
+    /// Since when, in the same order; nothing of who has never been told of.
     since: Vec<Option<Duration>>,
     alarm: Alarm,
 }
@@ -320,7 +320,7 @@ impl<D: Dataplane> Controller<D> {
         Ok(refusals)
     }
 
-    /// Since when each member has stood as it was told of last, where that is not so since the beginning.
+    /// Since when each member has stood as it was told of last; nothing of who has never been told of.
     pub fn standing_since(&self) -> impl Iterator<Item = (MemberKey, Duration)> {
         self.told.iter().flat_map(|(service, told)| {
             let members = told.members.iter().zip(&told.since);

@@ -20,17 +20,13 @@ use crate::{
 const PARTS: usize = 10;
 
 impl Loop {
-    pub(super) fn verdict(&mut self, verdict: Verdict) {
-        let Verdict { ids, target, health, cause } = verdict;
-        for id in ids {
-            // One on a target that is no longer wanted says nothing of the member.
-            if self.checker.target(&id) == Some(target) {
-                let member = (id.service, id.backend);
-                let known =
-                    self.controller.world().checked.get(&member).and_then(|checked| checked.cause.as_deref());
-                let cause = bouncing::cause_after(known, cause.clone());
-                self.controller.verdict(member, health, cause);
-            }
+    pub(super) fn verdict(&mut self, verdict: &Verdict) {
+        for id in verdict.ids.iter().filter(|id| self.checker.holds(verdict, id)) {
+            let member = (id.service.clone(), id.backend.clone());
+            let known = self.controller.world().checked.get(&member);
+            let known = known.and_then(|checked| checked.cause.as_deref());
+            let cause = bouncing::cause_after(known, verdict.cause.clone());
+            self.controller.verdict(member, verdict.health, cause);
         }
     }
 

@@ -221,7 +221,7 @@ impl Loop {
                         return Ok(());
                     }
                 }
-                Event::Verdict(verdict) => self.verdict(verdict),
+                Event::Verdict(verdict) => self.verdict(&verdict),
                 Event::Net(event) => {
                     self.link_or_neighbour(event.context("follow links and neighbours")?).await;
                     // Many may be found, or lost, at once.
@@ -262,7 +262,7 @@ impl Loop {
     /// get their lanes, and where to go, once packets go there.
     pub(super) async fn settle(&mut self) {
         while let Ok(verdict) = self.verdicts.try_recv() {
-            self.verdict(verdict);
+            self.verdict(&verdict);
         }
         let began = Instant::now();
         self.is_unsettled = began < self.rests_until;

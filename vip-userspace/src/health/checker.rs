@@ -52,8 +52,10 @@ pub struct CheckSpec {
 pub struct Verdict {
     /// The members: one at least, of one backend.
     pub ids: Vec<CheckId>,
-    /// Where the probes went: a verdict on a target that is no longer wanted may still be under way.
+    /// Where the probes went.
     pub target: SocketAddr,
+    /// The task that made them, by its number.
+    task: u64,
     /// Its health now.
     pub health: Health,
     /// What the last failed probe met; nothing when it is up. Also there, whatever the health, when this box could not
@@ -68,6 +70,8 @@ pub struct Verdict {
 pub struct Checker {
     /// By backend and the service that the task was started for.
     running: BTreeMap<BackendName, BTreeMap<ServiceName, Running>>,
+    /// How many tasks were started.
+    started: u64,
     verdicts: mpsc::Sender<Verdict>,
     exits: watch::Receiver<Exits>,
 }
@@ -76,7 +80,7 @@ impl Checker {
     /// A checker without checks, which will send to `verdicts`; `exits` says where backends are.
     #[must_use]
     pub const fn new(verdicts: mpsc::Sender<Verdict>, exits: watch::Receiver<Exits>) -> Self {
-        Self { running: BTreeMap::new(), verdicts, exits }
+        Self { running: BTreeMap::new(), started: 0, verdicts, exits }
     }
 
     /// Makes the running checks those of `wanted`, one at most for a member: starts, stops and alters only what differs.
@@ -96,8 +100,10 @@ impl Checker {
             match self.running.entry(backend.clone()).or_default().entry(service) {
                 btree_map::Entry::Occupied(running) => running.get().alter(job),
                 btree_map::Entry::Vacant(place) => {
+                    self.started += 1;
                     let id = CheckId { service: place.key().clone(), backend };
-                    place.insert(Running::start(id, job, self.verdicts.clone(), self.exits.clone()));
+                    let member = Member::new(self.started, id, &job);
+                    place.insert(Running::start(member, job, self.verdicts.clone(), self.exits.clone()));
                 }
             }
         }
@@ -108,22 +114,21 @@ impl Checker {
         &self,
         wanted: impl IntoIterator<Item = (CheckId, CheckSpec)>,
     ) -> BTreeMap<(BackendName, ServiceName), Job> {
-        let mut alike: HashMap<_, (CheckSpec, Vec<_>)> = HashMap::new();
-        for (CheckId { service, backend }, spec) in wanted {
-            let through = matches!(spec.way, Way::Through { .. });
-            let same = (backend, spec.check.clone(), spec.target, through);
-            let member = (service, spec.adopted);
-            alike.entry(same).or_insert_with(|| (spec, Vec::new())).1.push(member);
-        }
-        let job = |(backend, spec, mut members): (BackendName, CheckSpec, Vec<(ServiceName, _)>)| {
-            members.sort_unstable_by(|(one, _), (other, _)| one.cmp(other));
-            let running = self.running.get(&backend);
-            let runs = |service| running.is_some_and(|running| running.contains_key(service));
-            let leader = members.iter().position(|(service, _)| runs(service)).unwrap_or(0);
-            let (service, adopted) = members[leader].clone();
-            ((backend, service), Job { spec: CheckSpec { adopted, ..spec }, members: members.into() })
+        let runs = |id: &CheckId| {
+            self.running.get(&id.backend).is_some_and(|running| running.contains_key(&id.service))
         };
-        alike.into_iter().map(|((backend, ..), (spec, members))| job((backend, spec, members))).collect()
+        let mut alike: HashMap<_, Group> = HashMap::new();
+        for (id, spec) in wanted {
+            let through = matches!(spec.way, Way::Through { .. });
+            let same = (id.backend.clone(), spec.check.clone(), spec.target, through);
+            let (runs, member) = (runs(&id), (id.service.clone(), spec.adopted));
+            let group = alike.entry(same).or_insert_with(|| Group::of(id.clone(), spec.clone(), runs));
+            group.members.push(member);
+            if runs && !group.runs {
+                (group.leader, group.spec, group.runs) = (id, spec, true);
+            }
+        }
+        alike.into_values().map(Group::into_job).collect()
     }
 
     /// Makes the next probe of a check at once, unless one is under way: something speaks against its member.
@@ -133,15 +138,43 @@ impl Checker {
         }
     }
 
-    /// Where the probes of a member go, if it is checked.
+    /// Whether a verdict still says something of one of its members. It may have been under way while another task took over
+    /// its check, which knows nothing of it, or another target.
     #[must_use]
-    pub fn target(&self, id: &CheckId) -> Option<SocketAddr> {
-        self.of(id).map(|running| running.job.borrow().spec.target)
+    pub fn holds(&self, verdict: &Verdict, id: &CheckId) -> bool {
+        self.of(id).is_some_and(|running| {
+            running.number == verdict.task && running.job.borrow().spec.target == verdict.target
+        })
     }
 
     fn of(&self, id: &CheckId) -> Option<&Running> {
-        let mut running = self.running.get(&id.backend)?.values();
-        running.find(|running| running.job.borrow().has(&id.service))
+        let running = self.running.get(&id.backend)?;
+        let does = |running: &&Running| running.job.borrow().has(&id.service);
+        // Its own task, where it shares none.
+        running.get(&id.service).filter(does).or_else(|| running.values().find(does))
+    }
+}
+
+/// Members that want the same.
+struct Group {
+    /// The one whose task it is, or will be.
+    leader: CheckId,
+    /// Its check.
+    spec: CheckSpec,
+    /// Its task runs already.
+    runs: bool,
+    members: Vec<(ServiceName, Option<Health>)>,
+}
+
+impl Group {
+    fn of(leader: CheckId, spec: CheckSpec, runs: bool) -> Self {
+        Self { leader, spec, runs, members: Vec::new() }
+    }
+
+    fn into_job(self) -> ((BackendName, ServiceName), Job) {
+        let Self { leader, spec, mut members, .. } = self;
+        members.sort_unstable_by(|(one, _), (other, _)| one.cmp(other));
+        ((leader.backend, leader.service), Job { spec, members: members.into() })
     }
 }
 
@@ -170,6 +203,8 @@ fn has(members: &[(ServiceName, Option<Health>)], service: &ServiceName) -> bool
 
 #[derive(Debug)]
 struct Running {
+    /// Its number among all that were started.
+    number: u64,
     job: watch::Sender<Job>,
     /// Ends the wait for the next probe.
     doubt: Arc<Notify>,
@@ -177,12 +212,17 @@ struct Running {
 }
 
 impl Running {
-    fn start(id: CheckId, job: Job, verdicts: mpsc::Sender<Verdict>, exits: watch::Receiver<Exits>) -> Self {
-        let member = Member::new(id, &job);
+    fn start(
+        member: Member,
+        job: Job,
+        verdicts: mpsc::Sender<Verdict>,
+        exits: watch::Receiver<Exits>,
+    ) -> Self {
+        let number = member.task;
         let (job, jobs) = watch::channel(job);
         let doubt = Arc::new(Notify::new());
         let task = tokio::spawn(member.run(jobs, verdicts, exits, Arc::clone(&doubt))).abort_handle();
-        Self { job, doubt, task }
+        Self { number, job, doubt, task }
     }
 
     fn alter(&self, wanted: Job) {
@@ -204,6 +244,8 @@ impl Drop for Running {
 
 /// What a check's task knows of its member, and of those that share it.
 struct Member {
+    /// The number of the task.
+    task: u64,
     id: CheckId,
     tracker: Tracker,
     cause: Option<Cause>,
@@ -220,13 +262,13 @@ struct Member {
 type Known = (Health, Option<Cause>);
 
 impl Member {
-    fn new(id: CheckId, job: &Job) -> Self {
+    fn new(task: u64, id: CheckId, job: &Job) -> Self {
         let Job { spec, members } = job;
         let tracker =
             Tracker::adopted(spec.check.rise, spec.check.fall, spec.adopted.unwrap_or(Health::Unknown));
         let schedule = Schedule::starting(Instant::now().into_std(), seed(&id));
         let (members, others) = (Arc::clone(members), others(members));
-        Self { id, tracker, cause: None, schedule, members, told: known(None), others }
+        Self { task, id, tracker, cause: None, schedule, members, told: known(None), others }
     }
 
     async fn run(
@@ -297,8 +339,10 @@ impl Member {
         if (&old.check.probe, old.target) == (&new.check.probe, new.target) {
             self.schedule.hasten(interval(&new.check, self.tracker.pace()), now);
         } else {
-            // What was told of the old target may not have been listened to any more.
-            (self.told, self.others) = (known(None), others(&job.members));
+            // What was told of another target may not have been listened to any more.
+            if old.target != new.target {
+                (self.told, self.others) = (known(None), others(&job.members));
+            }
             self.tracker.start_over();
             self.schedule = Schedule::starting(now, seed(&self.id));
         }
@@ -348,7 +392,7 @@ impl Member {
         self.told.clone_from(&now);
         self.others.clear();
         let (health, cause) = now;
-        (!ids.is_empty()).then_some(Verdict { ids, target, health, cause })
+        (!ids.is_empty()).then_some(Verdict { ids, target, task: self.task, health, cause })
     }
 }
 

@@ -57,7 +57,7 @@ impl Owners {
         (0..self.len()).map(|index| self.at(index))
     }
 
-    /// What each owner is for somebody, who is asked once for each.
+    /// What each owner is for somebody, who is asked once for each where they are near, and for each slot where they are far.
     pub(super) fn iter_as<T: Copy>(&self, asked: impl Fn(MemberId) -> T) -> Vec<T> {
         match self {
             Self::Near { lowest, above } => {

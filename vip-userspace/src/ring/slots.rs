@@ -39,7 +39,7 @@ impl Ring {
         self.owners.is_same(&other.owners) && self.others.is_same(&other.others)
     }
 
-    /// What the owner of each slot is for somebody, who is asked once for each owner; and may be for others.
+    /// What the owner of each slot is for somebody, who is asked as seldom as can be.
     pub fn owners_as<T: Copy>(&self, asked: impl Fn(MemberId) -> T) -> Vec<T> {
         self.owners.iter_as(asked)
     }

@@ -88,6 +88,11 @@ fn spec(target: SocketAddr, rise: u32, fall: u32) -> CheckSpec {
     CheckSpec { check: check.into(), target, way: Way::Routed, adopted: None }
 }
 
+/// Where the probes of a member go, if it is checked.
+fn checked(checker: &Checker, id: &CheckId) -> Option<SocketAddr> {
+    checker.of(id).map(|running| running.job.borrow().spec.target)
+}
+
 fn one(spec: CheckSpec) -> [(CheckId, CheckSpec); 1] {
     [(id("b1"), spec)]
 }
@@ -191,6 +196,46 @@ async fn an_altered_check_keeps_its_health_and_another_target_is_decided_by_its_
 }
 
 #[tokio::test]
+async fn who_was_told_to_be_down_by_another_probe_is_told_to_be_up_whatever_was_known_meanwhile() {
+    let (mut checker, mut verdicts) = checker();
+    let server = Server::start(loopback(13)).await;
+    let connects = spec(server.address, 1, 1);
+    let mut asks = connects.clone();
+    asks.check.probe = Probe::Http(Http::get("/"));
+    asks.check.timeout = INTERVAL;
+    checker.reconcile(one(asks));
+    // It never answers. That is told, and nobody has listened yet when the check becomes another one.
+    timeout(DEADLINE, async {
+        while verdicts.is_empty() {
+            tokio::task::yield_now().await;
+        }
+    })
+    .await
+    .expect("a verdict in time");
+    checker.reconcile(one(CheckSpec { adopted: Some(Health::Up), ..connects }));
+    let down = verdicts.recv().await.expect("a verdict");
+    assert_eq!((down.health, checker.holds(&down, &id("b1"))), (Health::Down, true));
+    assert_eq!(next(&mut verdicts).await, up());
+}
+
+#[tokio::test]
+async fn what_a_task_said_does_not_hold_for_who_is_checked_by_another_one_now() {
+    let (mut checker, mut verdicts) = checker();
+    let server = Server::start(loopback(14)).await;
+    let of = |service: &str| CheckId { service: service.parse().expect("a name"), ..id("b1") };
+    let both = ["a", "b"].map(|service| (of(service), spec(server.address, 1, 1)));
+    checker.reconcile(both.clone());
+    let before = timeout(DEADLINE, verdicts.recv()).await.expect("in time").expect("a verdict");
+    assert_eq!(before.ids, [of("a"), of("b")]);
+    assert!(["a", "b"].iter().all(|service| checker.holds(&before, &of(service))));
+    // Its task was that of the one who leaves.
+    checker.reconcile(both.into_iter().skip(1));
+    assert!(["a", "b"].iter().all(|service| !checker.holds(&before, &of(service))));
+    let after = timeout(DEADLINE, verdicts.recv()).await.expect("in time").expect("a verdict");
+    assert_eq!((after.ids.as_slice(), checker.holds(&after, &of("b"))), ([of("b")].as_slice(), true));
+}
+
+#[tokio::test]
 async fn a_removed_check_makes_no_more_probes() {
     let (mut checker, _verdicts) = checker();
     let (removed, kept) = (Server::start(loopback(7)).await, Server::start(loopback(8)).await);
@@ -198,7 +243,7 @@ async fn a_removed_check_makes_no_more_probes() {
     checker.reconcile(both.clone());
     removed.is_probed(2).await;
     checker.reconcile(both.into_iter().skip(1));
-    assert_eq!([checker.target(&id("b1")), checker.target(&id("b2"))], [None, Some(kept.address)]);
+    assert_eq!([checked(&checker, &id("b1")), checked(&checker, &id("b2"))], [None, Some(kept.address)]);
     // One probe may have been under way.
     kept.is_probed(kept.accepted() + 2).await;
     let before = removed.accepted();
@@ -271,7 +316,7 @@ async fn a_check_that_several_services_of_a_backend_share_runs_once_and_is_told_
     // One that joins them is told of the next probe, which is made at once.
     checker.reconcile(members(&["a", "b", "c"]));
     assert_eq!(told(&mut verdicts).await, ("c".to_owned(), Health::Up));
-    let targets = |checker: &Checker| ["a", "b", "c"].map(|service| checker.target(&of(service)));
+    let targets = |checker: &Checker| ["a", "b", "c"].map(|service| checked(checker, &of(service)));
     assert_eq!(targets(&checker), [Some(server.address); 3]);
     // The others go on without the one that the task was started for.
     checker.reconcile(members(&["b", "c"]));
