@@ -53,7 +53,7 @@ pub(crate) struct Trace {
     /// Only packets that get this: forwarded, dropped, passed, answered, or a reason; several are joined by OR
     #[arg(long, value_name = "REASON", value_parser = PossibleValuesParser::new(trace_words()), hide_possible_values = true)]
     reason: Vec<String>,
-    /// One packet in so many
+    /// One packet in so many, of each CPU
     #[arg(long, value_name = "NUMBER", default_value_t = 1)]
     sample: u32,
     /// End after so many packets
