@@ -54,13 +54,18 @@ pub fn check(
 }
 
 /// True if the tables are whole for a frame: a service is published before its VIP's own entry, and until that is there
-/// the paths of the decision need not agree.
+/// the paths of the decision need not agree. Nor by terms that no controller writes: a flow that may be silent for half a turn
+/// of the clock, some 70 years, is over as soon as it is not pending any more, and so for the path that looks second.
 #[must_use]
 pub fn is_whole(frame: &HostFrame, tables: &HostTables) -> bool {
     let view = View::of(&frame.bytes);
     let address = view.and_then(|view| view.ip_destination());
-    address.and_then(|address| Vip::of(address, tables)).is_none_or(|vip| vip.is_whole)
+    let are_terms = tables.terms.values().all(|terms| terms.idle < MOST_IDLE);
+    are_terms && address.and_then(|address| Vip::of(address, tables)).is_none_or(|vip| vip.is_whole)
 }
+
+/// Ticks of silence that no terms allow: with the sixteenth that is added to them, less than half a turn of the clock.
+const MOST_IDLE: u32 = 1 << 30;
 
 /// Reasons that are counted beside a member who gets the packet.
 const fn is_forwarded(reason: Reason) -> bool {

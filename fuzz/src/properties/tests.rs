@@ -191,3 +191,13 @@ fn a_ring_that_passes_the_last_number_goes_on_at_the_first_slots() {
     }
     assert!(forwarded > 0, "the test met no slot");
 }
+
+#[test]
+fn an_input_that_was_found_with_terms_that_nobody_writes_is_no_mistake() {
+    // A flow may be silent for longer than the clock can tell, and its member is in a state that there is not.
+    let found = include_bytes!("../../found/idle-of-a-century");
+    assert_eq!(
+        run(found, &direct).map(|actions| actions.len()).map_err(|failure| failure.to_string()),
+        Ok(4)
+    );
+}
