@@ -10,7 +10,12 @@ use std::{
     time::Duration,
 };
 
-use tokio::{io::AsyncReadExt as _, net::TcpListener, task::JoinHandle, time::timeout};
+use tokio::{
+    io::AsyncReadExt as _,
+    net::TcpListener,
+    task::JoinHandle,
+    time::{Instant, timeout},
+};
 
 use super::*;
 use crate::model::{Http, Probe, Stage, Target};
